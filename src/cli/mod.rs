@@ -1,0 +1,1 @@
+//! One file per command; talks to runtime entry points and control only.

@@ -1,0 +1,1 @@
+//! Configuration files to validated `domain` values: spanned TOML → field tables → `Policy`.

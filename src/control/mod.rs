@@ -1,0 +1,1 @@
+//! Versioned commands and views on a Unix socket.

@@ -1,0 +1,1 @@
+//! Route 53: encodes, sends, classifies answers. Decides nothing.

@@ -1,0 +1,133 @@
+//! What the world tells the engine, one value at a time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::domain::{Family, Outcome, PolicyIdx, TargetIdx, Tick, WitnessIdx, ZoneIdx};
+
+use super::intent::IntentId;
+use super::zone::{ApiError, ChangeStatus, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// All probes that ended within one grid tick, in any order.
+    Outcomes(Vec<Probed>),
+    Witnessed(Vec<Witnessed>),
+    ZoneResolved {
+        zone: ZoneIdx,
+        result: Result<ZoneInfo, ApiError>,
+    },
+    /// Answer to `ApiCall::ReadRecord`.
+    Read {
+        policy: PolicyIdx,
+        /// Index into the policy's `records`.
+        record: u32,
+        result: Result<RecordRead, ApiError>,
+        /// HTTP requests it took; what exceeds two is charged afterwards.
+        calls: u32,
+    },
+    /// The journal entry `seq` is on disk.
+    Persisted {
+        seq: u64,
+    },
+    /// The journal entry `seq` could not be written.
+    StoreFailed {
+        seq: u64,
+        error: String,
+    },
+    /// Answer to `ApiCall::Write`.
+    Answered {
+        intent: IntentId,
+        answer: WriteAnswer,
+    },
+    /// Answer to `ApiCall::GetChange`.
+    Synced {
+        intent: IntentId,
+        result: Result<ChangeStatus, ApiError>,
+    },
+    /// Answer to `Action::AskOne`: one server, every record and family.
+    Observed {
+        policy: PolicyIdx,
+        answers: Vec<ServerAnswer>,
+    },
+    /// Answer to `Action::AskAll`: every server, every record and family.
+    Answers {
+        policy: PolicyIdx,
+        /// When the questions were sent.
+        asked: Tick,
+        answers: Vec<ServerAnswer>,
+    },
+    /// Answer to `Action::ProbeByName`.
+    ByName {
+        policy: PolicyIdx,
+        address: IpAddr,
+        probe: Probed,
+    },
+    /// The failback window of a policy opened or closed.
+    Window {
+        policy: PolicyIdx,
+        open: bool,
+    },
+    Command {
+        id: u64,
+        command: Command,
+    },
+    /// Nothing but time passed; sent when `next_deadline` is reached.
+    Wake,
+}
+
+/// One finished probe of one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    pub policy: PolicyIdx,
+    pub target: TargetIdx,
+    pub started: Tick,
+    pub ended: Tick,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witnessed {
+    pub witness: WitnessIdx,
+    pub started: Tick,
+    pub answered: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAnswer {
+    pub server: SocketAddr,
+    /// Index into the policy's `records`.
+    pub record: u32,
+    pub family: Family,
+    pub answer: DnsAnswer,
+}
+
+/// A person's hand. `by` and `reason` are audited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub kind: CommandKind,
+    /// `None` means every policy.
+    pub policy: Option<PolicyIdx>,
+    pub by: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandKind {
+    Freeze,
+    Unfreeze,
+    /// Clears lock-out and the stop of automatic failback after a rollback.
+    Ack,
+    /// Makes the fence and brings TTL and value in line with `to`.
+    Adopt {
+        to: TargetIdx,
+    },
+}
+
+/// Answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandReply {
+    /// Done or under way; the text says which.
+    Accepted(String),
+    /// A rule forbids it; the text names the rule and the next command to type.
+    Refused(String),
+}

@@ -1,0 +1,129 @@
+//! The durable life of one write, from the decision to its one outcome (invariant I11).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Epoch, PolicyId, TargetName, UnixMs};
+
+use super::zone::LiveSet;
+
+/// Unique id of one write; also the fence's `a=`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IntentId(pub String);
+
+impl fmt::Display for IntentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a write is made; the fence's `k=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Failover,
+    Failback,
+    Rollback,
+    Repair,
+    Adopt,
+    Freeze,
+    Unfreeze,
+    Lock,
+    Ack,
+    /// Fence only, same epoch, to make a lost request harmless.
+    Burn,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 10] = [
+        Kind::Failover,
+        Kind::Failback,
+        Kind::Rollback,
+        Kind::Repair,
+        Kind::Adopt,
+        Kind::Freeze,
+        Kind::Unfreeze,
+        Kind::Lock,
+        Kind::Ack,
+        Kind::Burn,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Failover => "failover",
+            Kind::Failback => "failback",
+            Kind::Rollback => "rollback",
+            Kind::Repair => "repair",
+            Kind::Adopt => "adopt",
+            Kind::Freeze => "freeze",
+            Kind::Unfreeze => "unfreeze",
+            Kind::Lock => "lock",
+            Kind::Ack => "ack",
+            Kind::Burn => "burn",
+        }
+    }
+
+    /// Decided by the engine, not by a person, and it changes an address.
+    pub fn is_automatic_move(self) -> bool {
+        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback)
+    }
+
+    /// Writes the address records too, not only the fence.
+    pub fn writes_addresses(self) -> bool {
+        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback | Kind::Repair | Kind::Adopt)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    pub id: IntentId,
+    pub policy: PolicyId,
+    pub kind: Kind,
+    pub epoch: Epoch,
+    /// Target published before, when it was one of ours.
+    pub from: Option<TargetName>,
+    /// Target published after; `None` for a fence-only write.
+    pub to: Option<TargetName>,
+    /// What stands at each record's fence before, raw; `None` where there is no fence yet.
+    pub before: Vec<Option<LiveSet>>,
+    /// Fence value of each record after, decoded.
+    pub after: Vec<String>,
+    pub decided_at: UnixMs,
+    /// When the request was first signed and sent.
+    pub signed_at: Option<UnixMs>,
+    pub change_id: Option<String>,
+    pub outcome: Option<IntentOutcome>,
+}
+
+/// Exactly one for each intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentOutcome {
+    /// Applied and INSYNC.
+    Committed,
+    /// Applied; whether it is in sync could not be learnt.
+    AppliedSyncUnknown,
+    /// Another attempt stands in the fence.
+    Lost { to: String },
+    /// A definite refusal.
+    Refused { message: String },
+    /// The request was lost and a burn made sure that it can never apply.
+    Burned,
+    /// The request was lost and its signature has expired with the old fence still standing.
+    Expired,
+    /// It never left: the decision died, or a guard refused at the wire.
+    NotSent { why: String },
+}
+
+impl IntentOutcome {
+    pub fn applied(&self) -> bool {
+        matches!(self, IntentOutcome::Committed | IntentOutcome::AppliedSyncUnknown)
+    }
+}

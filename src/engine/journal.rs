@@ -1,0 +1,141 @@
+//! What must survive the process: rows the store keeps, as plain data.
+//!
+//! One `JournalEntry` is one transaction: a transition, the intents it opens or closes, the
+//! snapshots it changes and the notices it sends stand or fall together.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Epoch, Health, PolicyId, TargetName, UnixMs};
+
+use super::intent::Intent;
+use super::notice::Notice;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    pub transitions: Vec<Transition>,
+    /// Inserted or replaced by id.
+    pub intents: Vec<Intent>,
+    /// Inserted or replaced by policy.
+    pub snapshots: Vec<PolicySnapshot>,
+    /// Into the outbox, one row for each notifier the notice is for.
+    pub notices: Vec<Notice>,
+}
+
+/// One change of state, as history and log show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transition {
+    pub at: UnixMs,
+    /// `None` when it concerns the whole fleet.
+    pub policy: Option<PolicyId>,
+    pub incident: Option<IncidentId>,
+    pub kind: TransitionKind,
+    /// A sentence for people.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransitionKind {
+    /// First doubt about a target.
+    Doubt,
+    /// The doubt went away without a move.
+    Calm,
+    TargetUp,
+    TargetDown,
+    /// A move was decided.
+    Decided,
+    /// A wanted move was refused, and the reason is a new one.
+    Refused,
+    /// A decided move died before it was sent.
+    Dropped,
+    /// A write was accepted by the provider.
+    Applied,
+    /// A write was not applied; another one won or a rule refused it.
+    NotApplied,
+    /// Another instance of our cluster moved the record.
+    PeerMoved,
+    Insync,
+    Proven,
+    Contradicted,
+    Unverified,
+    Blind,
+    Sighted,
+    Drift,
+    DriftGone,
+    Locked,
+    Frozen,
+    Unfrozen,
+    Acked,
+    Adopted,
+    /// The fence cannot be used: foreign, unreadable or gone.
+    FenceTrouble,
+    FenceFine,
+    ApiTrouble,
+    ApiFine,
+    StoreTrouble,
+    StoreFine,
+    Started,
+    Reloaded,
+}
+
+/// Names an incident alike on every instance: hash of cluster, policy and epoch at first doubt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IncidentId(pub String);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a restart must not forget about a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicySnapshot {
+    pub policy: PolicyId,
+    pub at: UnixMs,
+    /// Highest epoch ever known for each record, in the policy's order of records.
+    pub epoch: Epoch,
+    pub targets: Vec<TargetSnapshot>,
+    /// Ends of automatic moves within the last hour.
+    pub moves: Vec<UnixMs>,
+    pub hold_down_until: Option<UnixMs>,
+    pub locked: Option<LockSnapshot>,
+    pub frozen: Option<FreezeSnapshot>,
+    /// Automatic failback stays off until `ack` (after a rollback).
+    pub failback_blocked: bool,
+    /// The last move ended unverified.
+    pub unverified: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetSnapshot {
+    pub name: TargetName,
+    pub health: Health,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockSnapshot {
+    pub since: UnixMs,
+    /// Present hold-down, doubling from 5 to 60 minutes.
+    pub hold_down: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeSnapshot {
+    pub since: UnixMs,
+    pub by: String,
+    pub reason: String,
+}
+
+/// What the store had at start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    pub snapshots: Vec<PolicySnapshot>,
+    /// Intents without an outcome.
+    pub open_intents: Vec<Intent>,
+}

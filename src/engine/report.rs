@@ -1,0 +1,207 @@
+//! Why, and why not: the one value that status, explain, plan, notices and logs render.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    AddressSet, Epoch, FailbackMode, Health, Outcome, PolicyId, RecordName, RegionName, TargetName, Ttl, UnixMs,
+};
+
+use super::intent::Kind;
+use super::journal::IncidentId;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use]
+pub struct Report {
+    pub policy: PolicyId,
+    pub at: UnixMs,
+    pub zone: String,
+    pub records: Vec<RecordName>,
+    pub ttl: Ttl,
+    /// One word for the state of the policy as a whole.
+    pub state: PolicyState,
+    /// What the live record publishes.
+    pub live: LiveState,
+    pub targets: Vec<TargetReport>,
+    pub incident: Option<IncidentId>,
+    /// Doubt or confirmed failure of the active target: since when.
+    pub doubt_since: Option<UnixMs>,
+    /// What would be done now were nothing in the way; `None`: nothing is wanted.
+    pub wanted: Option<Wanted>,
+    /// Everything in the way of `wanted`, first the one that decides. Empty: nothing is.
+    pub refusals: Vec<Refusal>,
+    pub brakes: BrakesReport,
+    pub fence: Option<FenceReport>,
+    /// The move in flight.
+    pub moving: Option<MoveReport>,
+    pub failback: FailbackMode,
+    /// The last finished move of this process, newest information first.
+    pub last_move: Option<MoveReport>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyState {
+    /// The live record has not been read or its target not been judged yet.
+    Starting,
+    /// The active target is up and is the preferred one.
+    Steady,
+    /// The active target is up, a better one exists.
+    Displaced,
+    /// A target is in doubt, nothing is confirmed.
+    Doubt,
+    /// The active target is down and nothing can be done; see the refusals.
+    Stuck,
+    Moving,
+    /// The live record is not ours to judge: foreign, absent, split or unreadable.
+    Detached,
+    Blind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum LiveState {
+    NotRead,
+    Target {
+        name: TargetName,
+    },
+    /// Records or families of one policy publish different targets, or several at once.
+    Split {
+        detail: String,
+    },
+    /// Values that no configured target has, or a kind of set that is not ours to manage.
+    Foreign {
+        detail: String,
+    },
+    Absent,
+    Unreadable {
+        detail: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    pub name: TargetName,
+    pub region: RegionName,
+    pub priority: i32,
+    pub addresses: AddressSet,
+    pub active: bool,
+    pub health: Health,
+    pub since: UnixMs,
+    pub last: Option<Outcome>,
+    /// Age of the last outcome.
+    pub age: Option<Duration>,
+    /// Remembered failures, of `fall`.
+    pub failures: u32,
+    pub fall: u32,
+    /// Straight successes, of `rise`.
+    pub successes: u32,
+    pub rise: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub kind: Kind,
+    /// `None` when no target can be named.
+    pub to: Option<TargetName>,
+    pub why: Vec<String>,
+}
+
+/// One reason why a wanted move is not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub rule: Rule,
+    /// What holds now, with numbers.
+    pub text: String,
+    /// What would change the answer: a time to wait or the command to type.
+    pub change: String,
+}
+
+/// Every rule that can refuse. The order is that of the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    ZoneUnresolved,
+    LiveUnknown,
+    LiveForeign,
+    LiveAbsent,
+    LiveSplit,
+    NotJudged,
+    NotAdopted,
+    FenceForeign,
+    FenceUnusable,
+    IntentOpen,
+    MoveInFlight,
+    StoreFailed,
+    Frozen,
+    Forced,
+    Locked,
+    Blind,
+    NoSight,
+    NoCandidate,
+    StaleEvidence,
+    HoldDown,
+    PeerRecent,
+    FlapBudget,
+    FleetGuard,
+    WriteRefused,
+    FailbackOff,
+    Soak,
+    WindowClosed,
+    Unverified,
+    AfterRollback,
+    ConfigSkew,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrakesReport {
+    /// By whom and why.
+    pub frozen: Option<String>,
+    pub locked: bool,
+    /// Time left.
+    pub hold_down: Option<Duration>,
+    pub moves_last_hour: u32,
+    pub flap_budget: u32,
+    pub failback_blocked: bool,
+    pub unverified: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceReport {
+    pub epoch: Epoch,
+    /// `cluster/instance` of the last writer.
+    pub owner: String,
+    pub mode: String,
+    pub kind: String,
+    pub written: UnixMs,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MoveReport {
+    pub kind: Kind,
+    pub from: Option<TargetName>,
+    pub to: TargetName,
+    pub epoch: Epoch,
+    pub phase: MovePhase,
+    pub clocks: super::notice::Clocks,
+    /// What was proven and from where, or what contradicts it, or why it cannot be told.
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MovePhase {
+    /// Decided; the intent is being made durable.
+    Recording,
+    /// Waiting for the zone's turn or the API budget.
+    Queued,
+    Sent,
+    /// The reply was lost; reading the fence or burning.
+    Resolving,
+    Verifying,
+    Proven,
+    Contradicted,
+    Unverified,
+    NotApplied,
+}

@@ -1,0 +1,180 @@
+//! Plain data about a zone as the provider or a name server tells it, and edits to it.
+//! Nothing here decides; `fence`, `plan` and `guard` do.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{RecordName, ZoneId};
+
+/// What resolving a `ZoneRef` gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneInfo {
+    pub id: ZoneId,
+    pub name: RecordName,
+    /// Host names of the delegation set; empty for a private zone or when not asked for.
+    pub name_servers: Vec<String>,
+    pub private: bool,
+}
+
+/// One record set as listed, raw enough to be deleted exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSet {
+    /// Upper case: `A`, `AAAA`, `TXT`, `CNAME`, …
+    pub rtype: String,
+    /// `None` for an alias.
+    pub ttl: Option<u32>,
+    /// As listed, TXT with its quotes and escapes.
+    pub values: Vec<String>,
+    /// Set identifier of a weighted, latency, failover, … set; `None` for a simple set.
+    pub routing: Option<String>,
+    /// Target of an alias set.
+    pub alias: Option<String>,
+}
+
+impl LiveSet {
+    /// Neither routed nor alias: a set we may own.
+    pub fn is_simple(&self) -> bool {
+        self.routing.is_none() && self.alias.is_none()
+    }
+}
+
+/// Everything at a managed name and at its fence's name, read through the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRead {
+    pub sets: Vec<LiveSet>,
+    pub fence: Vec<LiveSet>,
+}
+
+/// What one name server said about one name and family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsAnswer {
+    Addresses {
+        set: BTreeSet<IpAddr>,
+        /// Seconds.
+        ttl: u32,
+    },
+    /// NXDOMAIN or an empty answer, authoritatively.
+    Nothing,
+    /// An authoritative answer of another shape (a CNAME, say).
+    Other(String),
+    /// No usable answer: timeout, REFUSED, SERVFAIL, not authoritative, truncated over TCP too.
+    Failed(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChangeOp {
+    Delete,
+    Create,
+    Upsert,
+}
+
+/// One edit within a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub op: ChangeOp,
+    pub name: RecordName,
+    /// `A`, `AAAA` or `TXT`.
+    pub rtype: String,
+    /// Seconds.
+    pub ttl: u32,
+    /// Not empty; TXT quoted.
+    pub values: Vec<String>,
+}
+
+/// The provider's answer to one write request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteAnswer {
+    Accepted {
+        change_id: String,
+    },
+    /// A definite answer to this very request: nothing was applied.
+    Refused {
+        code: RefusedCode,
+        message: String,
+    },
+    /// The request may have been or may still be applied.
+    Ambiguous(String),
+    /// The request surely never left this machine.
+    NotSent(ApiError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedCode {
+    /// InvalidChangeBatch: the fence (or another exact precondition) did not hold.
+    Precondition,
+    Throttled,
+    PriorRequestNotComplete,
+    Denied,
+    Credentials,
+    NoSuchZone,
+    /// Any other 4xx.
+    Invalid,
+}
+
+impl RefusedCode {
+    /// True when the same bytes may be sent again.
+    pub fn is_transient(self) -> bool {
+        matches!(self, RefusedCode::Throttled | RefusedCode::PriorRequestNotComplete)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeStatus {
+    Pending,
+    Insync,
+    /// The provider does not know this change.
+    Vanished,
+}
+
+/// Why a read or a resolution failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    pub kind: ApiErrorKind,
+    /// For a person: what was asked, what came back.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiErrorKind {
+    /// No connection, timeout, 5xx.
+    Unreachable,
+    Throttled,
+    /// AccessDenied: the identity lacks a permission.
+    Denied,
+    /// Missing, expired or wrong credentials; a skewed clock.
+    Credentials,
+    NoSuchZone,
+    /// Anything else.
+    Other,
+}
+
+impl ApiErrorKind {
+    /// True when trying again later may help without a person.
+    pub fn is_transient(self) -> bool {
+        matches!(self, ApiErrorKind::Unreachable | ApiErrorKind::Throttled)
+    }
+}
+
+impl fmt::Display for DnsAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DnsAnswer::Addresses { set, .. } => {
+                let list: Vec<String> = set.iter().map(ToString::to_string).collect();
+                f.write_str(&list.join(", "))
+            }
+            DnsAnswer::Nothing => f.write_str("no such record"),
+            DnsAnswer::Other(what) => write!(f, "another kind of record: {what}"),
+            DnsAnswer::Failed(why) => write!(f, "no usable answer: {why}"),
+        }
+    }
+}

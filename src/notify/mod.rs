@@ -1,0 +1,1 @@
+//! Tells people: pure rendering, one file per receiver type.

@@ -1,0 +1,1 @@
+//! Measures targets and witnesses. Never judges: it reports one `Outcome` a probe.

@@ -1,0 +1,1 @@
+//! Joins the engine with the world in one select loop.

@@ -1,0 +1,1 @@
+//! One thread that owns SQLite: journal, intents, snapshots, outbox, rollups.

@@ -1,0 +1,1 @@
+//! Every metric and span name in one place.

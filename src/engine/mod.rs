@@ -6,8 +6,11 @@
 
 pub mod action;
 pub mod event;
+pub mod fleet;
 pub mod intent;
 pub mod journal;
 pub mod notice;
 pub mod report;
 pub mod zone;
+
+pub use fleet::{Fleet, Mode, next_deadline, report, step};

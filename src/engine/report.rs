@@ -205,3 +205,22 @@ pub enum MovePhase {
     Unverified,
     NotApplied,
 }
+
+/// How far one confirmed pass over all policies is, in order of gravity for an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settled {
+    /// Something is still in doubt, in flight or unread.
+    No,
+    /// Every policy is judged and nothing had to be done.
+    Quiet,
+    /// At least one move was applied (or, observing, would have been).
+    Moved,
+    /// A move was rolled back.
+    RolledBack,
+    /// An active target is failing and a rule refuses the move, or there is no candidate.
+    Refused,
+    Blind,
+    /// The provider could not be reached or refused us.
+    Provider,
+}

@@ -1,2 +1,4 @@
 //! The one integration binary. Each module is an area with its own helper; names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod golden;

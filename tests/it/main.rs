@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod golden;
+// Helpers of several areas; not every area uses all of them.
+#[allow(dead_code)]
+mod servers;

@@ -1,1 +1,3 @@
+//! Arguments in, exit code out; everything else is `cli`.
+
 fn main() {}

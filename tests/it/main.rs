@@ -1,6 +1,7 @@
 //! The one integration binary. Each module is an area with its own helper; names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod architecture;
 mod golden;
 // Helpers of several areas; not every area uses all of them.
 #[allow(dead_code)]

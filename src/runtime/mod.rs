@@ -1,1 +1,32 @@
 //! Joins the engine with the world in one select loop.
+//!
+//! Nothing here decides: a room turns an action into a call and its answer into an event.
+//! Only `executor` may hold a `dns::ZoneWriter`; only `clock` reads clocks.
+
+pub mod calendar;
+pub mod chronicle;
+pub mod clock;
+pub mod controller;
+pub mod dispatch;
+pub mod executor;
+pub mod failpoint;
+pub mod keeper;
+pub mod rollup;
+pub mod senses;
+pub mod servers;
+pub mod stage;
+pub mod systemd;
+
+#[cfg(test)]
+pub mod testing;
+
+/// "no policy `wbe`; did you mean `web`?", or the names there are.
+pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+    let near =
+        known.iter().map(|k| (strsim::damerau_levenshtein(k, name), *k)).min().filter(|(distance, _)| *distance <= 2);
+    match near {
+        Some((_, near)) => format!("no {what} `{name}`; did you mean `{near}`?"),
+        None if known.len() <= 12 => format!("no {what} `{name}`; there is {}", known.join(", ")),
+        None => format!("no {what} `{name}` among the {} configured", known.len()),
+    }
+}

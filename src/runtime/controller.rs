@@ -1,0 +1,463 @@
+//! The one loop: takes a wake-up, feeds the engine one event, carries out its actions in order.
+//!
+//! The fleet changes nowhere else. The loop never waits for a disk or a socket; what it starts
+//! comes back as a wake-up.
+//!
+//! ```text
+//! probes ─┐                       ┌─ probes, witnesses, questions
+//! answers ┼─ Wakeup → step → Action ┼─ API calls, writes (executor)
+//! time ───┘                       └─ journal, replies
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::control::protocol::{Answer, Request, Status};
+use crate::domain::{FleetSettings, Now, Policy, PolicyIdx, TargetIdx, ZoneIdx, ZoneRef};
+use crate::engine::action::Action;
+use crate::engine::event::{Command, CommandKind, CommandReply, Event, Probed};
+use crate::engine::journal::Restored;
+use crate::engine::report::{LiveState, PolicyState, Report, Settled};
+use crate::engine::zone::{ApiError, ZoneInfo};
+use crate::engine::{Fleet, Mode, next_deadline, report, step};
+
+use super::calendar::{Arithmetic, Calendar};
+use super::clock::{Clock, JumpWatch};
+use super::dispatch::{Dispatch, Tools};
+use super::rollup::{Rollup, Row};
+use super::senses::Ended;
+use super::systemd;
+
+/// How often the loop looks at what no event tells: clocks, windows, the minute, the watchdog.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How often systemd's status line is renewed.
+const STATUS_PERIOD: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for answers in flight.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything that can wake the loop.
+#[derive(Debug)]
+pub enum Wakeup {
+    /// `next_deadline` is reached.
+    Deadline,
+    Beat,
+    Probes(Vec<Ended>),
+    /// An answer of the world, as the engine takes it.
+    Event(Box<Event>),
+    /// A zone was resolved, or not; the runtime learns its servers before the engine hears of it.
+    Zone {
+        zone: ZoneIdx,
+        zone_ref: ZoneRef,
+        result: Result<ZoneInfo, ApiError>,
+    },
+    Servers {
+        zone_ref: ZoneRef,
+        addresses: Vec<SocketAddr>,
+    },
+    Asked(Asked),
+    /// New policies, already validated as a whole.
+    Policies(Vec<Policy>, oneshot::Sender<Result<(), String>>),
+    Stop,
+}
+
+impl Wakeup {
+    pub fn event(event: Event) -> Wakeup {
+        Wakeup::Event(Box::new(event))
+    }
+}
+
+/// A request from outside and where its answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    pub request: Request,
+    pub by: String,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What a controller starts from.
+pub struct Start {
+    pub settings: FleetSettings,
+    pub policies: Vec<Policy>,
+    pub mode: Mode,
+    pub restored: Restored,
+    pub windows: Arithmetic,
+    pub tools: Tools,
+    pub probes: mpsc::Receiver<Vec<Ended>>,
+}
+
+/// When [`Controller::run`] returns.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// Only when told to stop.
+    Stopped,
+    /// When every policy is judged and nothing is in flight, or at the deadline.
+    Settled { deadline: Instant },
+}
+
+pub struct Controller {
+    fleet: Fleet,
+    clock: Clock,
+    dispatch: Dispatch,
+    inbox: mpsc::UnboundedReceiver<Wakeup>,
+    sender: mpsc::UnboundedSender<Wakeup>,
+    probes: mpsc::Receiver<Vec<Ended>>,
+    calendar: Calendar,
+    jumps: JumpWatch,
+    rollup: Rollup,
+    next_beat: Instant,
+    next_status: Instant,
+    watchdog: Option<Duration>,
+    commands: u64,
+    actions: Vec<Action>,
+}
+
+impl Controller {
+    /// Makes the fleet and starts its first actions. Call within a runtime.
+    pub fn start(start: Start) -> Controller {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let clock = start.tools.clock;
+        let now = clock.now();
+        let dispatch = Dispatch::new(start.tools, sender.clone(), &start.settings);
+        let mut actions = Vec::new();
+        let fleet =
+            Fleet::new(start.settings, start.policies, start.mode, start.restored, &run_id(), now, &mut actions);
+        let beat = Instant::now();
+        let mut controller = Controller {
+            fleet,
+            clock,
+            dispatch,
+            inbox,
+            sender,
+            probes: start.probes,
+            calendar: Calendar::new(start.windows),
+            jumps: JumpWatch::new(now),
+            rollup: Rollup::default(),
+            next_beat: beat,
+            next_status: beat + STATUS_PERIOD,
+            watchdog: systemd::watchdog_period(),
+            commands: 0,
+            actions,
+        };
+        controller.dispatch.replace(controller.fleet.policies());
+        controller.drain();
+        controller.windows_changed(now);
+        controller
+    }
+
+    /// Where wake-ups are sent to.
+    pub fn sender(&self) -> mpsc::UnboundedSender<Wakeup> {
+        self.sender.clone()
+    }
+
+    pub fn settled(&self) -> Settled {
+        self.fleet.settled(self.clock.now())
+    }
+
+    pub fn status(&self) -> Status {
+        self.reports(None)
+    }
+
+    /// Runs until told to stop, or until `until` comes true.
+    pub async fn run(&mut self, until: Until) {
+        loop {
+            if let Until::Settled { deadline } = until
+                && (Instant::now() >= deadline || (self.settled() != Settled::No && self.dispatch.idle()))
+            {
+                return;
+            }
+            let limit = match until {
+                Until::Stopped => None,
+                Until::Settled { deadline } => Some(deadline),
+            };
+            match self.next(limit).await {
+                Wakeup::Stop => return,
+                wakeup => self.handle(wakeup),
+            }
+        }
+    }
+
+    /// Starts nothing new, waits for answers in flight and for what must be on disk, at most
+    /// [`STOP_PATIENCE`]. True when everything came in.
+    pub async fn stop(&mut self) -> bool {
+        self.dispatch.stop();
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while !self.dispatch.idle() {
+            let answer = tokio::time::timeout_at(deadline, self.inbox.recv()).await;
+            match answer {
+                Err(_) | Ok(None) => return false,
+                Ok(Some(Wakeup::Event(event))) => match *event {
+                    Event::Answered { .. } | Event::Persisted { .. } | Event::StoreFailed { .. } => self.feed(*event),
+                    _ => {}
+                },
+                Ok(Some(Wakeup::Asked(asked))) => {
+                    let _ = asked.answer.send(Answer::error("failoverd is stopping"));
+                }
+                Ok(Some(_)) => {}
+            }
+            systemd::alive();
+        }
+        tokio::time::timeout_at(deadline, self.dispatch.keeper().flush()).await.is_ok()
+    }
+
+    async fn next(&mut self, limit: Option<Instant>) -> Wakeup {
+        let mut wake = self.next_beat;
+        let mut why = Wakeup::Beat;
+        if let Some(due) = next_deadline(&self.fleet).map(|tick| self.clock.instant(tick))
+            && due <= wake
+        {
+            (wake, why) = (due, Wakeup::Deadline);
+        }
+        if let Some(limit) = limit
+            && limit < wake
+        {
+            (wake, why) = (limit, Wakeup::Beat);
+        }
+        tokio::select! {
+            Some(wakeup) = self.inbox.recv() => wakeup,
+            Some(batch) = self.probes.recv() => Wakeup::Probes(batch),
+            () = sleep_until(wake) => why,
+        }
+    }
+
+    fn handle(&mut self, wakeup: Wakeup) {
+        match wakeup {
+            Wakeup::Deadline => self.feed(Event::Wake),
+            Wakeup::Beat => self.beat(),
+            Wakeup::Probes(batch) => self.probes_ended(&batch),
+            Wakeup::Event(event) => self.feed(*event),
+            Wakeup::Zone { zone, zone_ref, result } => {
+                if let Ok(info) = &result
+                    && !info.name_servers.is_empty()
+                {
+                    self.dispatch.learn_names(&zone_ref, info.name_servers.clone());
+                }
+                self.feed(Event::ZoneResolved { zone, result });
+            }
+            Wakeup::Servers { zone_ref, addresses } => {
+                if addresses.is_empty() {
+                    tracing::debug!(zone = %zone_ref, "no address of a name server is known");
+                }
+                self.dispatch.learn_addresses(&zone_ref, addresses);
+            }
+            Wakeup::Asked(asked) => self.asked(asked),
+            Wakeup::Policies(policies, done) => {
+                let _ = done.send(self.reload(policies));
+            }
+            Wakeup::Stop => {}
+        }
+    }
+
+    /// One event in, all its actions out, in order.
+    fn feed(&mut self, event: Event) {
+        self.dispatch.settle(&event);
+        step(&mut self.fleet, self.clock.now(), event, &mut self.actions);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for action in self.actions.drain(..) {
+            self.dispatch.carry_out(action);
+        }
+    }
+
+    fn probes_ended(&mut self, batch: &[Ended]) {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for ended in batch {
+            self.rollup.count(ended.policy, ended.target, ended.outcome, ended.ended - ended.started);
+            outcomes.push(Probed {
+                policy: ended.policy,
+                target: ended.target,
+                started: self.clock.tick(ended.started),
+                ended: self.clock.tick(ended.ended),
+                outcome: ended.outcome,
+            });
+        }
+        self.feed(Event::Outcomes(outcomes));
+    }
+
+    fn beat(&mut self) {
+        let now = self.clock.now();
+        self.next_beat = Instant::now() + self.watchdog.map_or(BEAT, |period| period.min(BEAT));
+        if self.watchdog.is_some() {
+            systemd::alive();
+        }
+        let edges = match self.jumps.look(now) {
+            Some(ahead_ms) => {
+                tracing::warn!(ahead_ms, "the wall clock jumped; windows stay closed until their next edge");
+                self.calendar.jumped(now.wall)
+            }
+            None => self.calendar.edges(now.wall),
+        };
+        self.tell_windows(edges);
+        if let Some((minute, rows)) = self.rollup.turn(now.wall) {
+            let rows = rows.into_iter().filter_map(|row| {
+                let policy = self.dispatch.policy(row.policy)?;
+                let target = policy.target(row.target)?.name.clone();
+                Some(Row { policy: policy.id.clone(), target, minute, counts: row.counts })
+            });
+            self.dispatch.keeper().rollups(rows.collect());
+        }
+        if Instant::now() >= self.next_status {
+            self.next_status = Instant::now() + STATUS_PERIOD;
+            if systemd::listens() {
+                systemd::status(&summary(&self.status().reports));
+            }
+        }
+    }
+
+    fn windows_changed(&mut self, now: Now) {
+        let told = self.calendar.replace(self.dispatch.policies().map(|(idx, p)| (idx, &**p)), now.wall);
+        self.tell_windows(told);
+    }
+
+    fn tell_windows(&mut self, edges: Vec<(PolicyIdx, bool)>) {
+        for (policy, open) in edges {
+            self.feed(Event::Window { policy, open });
+        }
+    }
+
+    fn reload(&mut self, policies: Vec<Policy>) -> Result<(), String> {
+        let now = self.clock.now();
+        let result = self.fleet.reload(policies, now, &mut self.actions);
+        if result.is_ok() {
+            self.dispatch.replace(self.fleet.policies());
+        }
+        self.drain();
+        self.windows_changed(now);
+        result
+    }
+
+    fn asked(&mut self, asked: Asked) {
+        let Asked { request, by, answer } = asked;
+        let command = match self.command(request, by) {
+            Ok(command) => command,
+            Err(at_once) => {
+                let _ = answer.send(*at_once);
+                return;
+            }
+        };
+        self.commands += 1;
+        let id = self.commands;
+        let (reply, replied) = oneshot::channel();
+        self.dispatch.expect_reply(id, reply);
+        tokio::spawn(async move {
+            let _ = answer.send(match replied.await {
+                Ok(CommandReply::Accepted(text)) => Answer::Accepted { text },
+                Ok(CommandReply::Refused(text)) => Answer::Refused { text },
+                Err(_) => Answer::error("failoverd stopped before it answered"),
+            });
+        });
+        self.feed(Event::Command { id, command });
+    }
+
+    /// The command a request stands for, or the answer it gets at once.
+    fn command(&self, request: Request, by: String) -> Result<Command, Box<Answer>> {
+        let (kind, policy, reason) = match request {
+            Request::Ping => {
+                let instance = self.fleet.settings().instance.to_string();
+                return Err(Box::new(Answer::Pong { instance, pid: std::process::id() }));
+            }
+            Request::Status { policy: None } => return Err(Box::new(Answer::Status(self.status()))),
+            Request::Status { policy: Some(policy) } | Request::Explain { policy } => {
+                let idx = self.find(&policy)?;
+                return Err(Box::new(Answer::Status(self.reports(Some(idx)))));
+            }
+            Request::History { .. } => return Err(Box::new(Answer::error("this process keeps no history"))),
+            Request::Freeze { policy, reason } => (CommandKind::Freeze, policy, reason),
+            Request::Unfreeze { policy, reason } => (CommandKind::Unfreeze, policy, reason),
+            Request::Ack { policy, reason } => (CommandKind::Ack, Some(policy), reason),
+            Request::Adopt { policy, to, reason } => {
+                let idx = self.find(&policy)?;
+                let to = self.adopted_target(idx, &policy, to)?;
+                return Ok(Command { kind: CommandKind::Adopt { to }, policy: Some(idx), by, reason });
+            }
+        };
+        let policy = policy.map(|name| self.find(&name)).transpose()?;
+        Ok(Command { kind, policy, by, reason })
+    }
+
+    fn find(&self, name: &str) -> Result<PolicyIdx, Box<Answer>> {
+        let mut known = self.dispatch.policies();
+        known.find(|(_, policy)| policy.id.as_str() == name).map(|(idx, _)| idx).ok_or_else(|| {
+            let names: Vec<&str> = self.dispatch.policies().map(|(_, policy)| policy.id.as_str()).collect();
+            Box::new(Answer::error(super::unknown_name("policy", name, &names)))
+        })
+    }
+
+    fn adopted_target(&self, idx: PolicyIdx, name: &str, to: Option<String>) -> Result<TargetIdx, Box<Answer>> {
+        let Some(policy) = self.dispatch.policy(idx) else {
+            return Err(Box::new(Answer::error(format!("policy `{name}` is not in force"))));
+        };
+        let names: Vec<&str> = policy.targets.iter().map(|t| t.name.as_str()).collect();
+        let wanted = match (to, report(&self.fleet, idx, self.clock.now()).map(|r| r.live)) {
+            (Some(to), _) => to,
+            (None, Some(LiveState::Target { name })) => name.to_string(),
+            (None, _) => {
+                return Err(Box::new(Answer::Refused {
+                    text: format!(
+                        "the live record publishes no single target of `{name}`; \
+                         say which: failoverd adopt {name} --to {}",
+                        names.first().unwrap_or(&"TARGET")
+                    ),
+                }));
+            }
+        };
+        policy
+            .target_named(&wanted)
+            .ok_or_else(|| Box::new(Answer::error(super::unknown_name("target", &wanted, &names))))
+    }
+
+    fn reports(&self, only: Option<PolicyIdx>) -> Status {
+        let now = self.clock.now();
+        let settings = self.fleet.settings();
+        let numbers = self.dispatch.policies().map(|(idx, _)| idx).filter(|idx| only.is_none_or(|o| o == *idx));
+        let mut reports: Vec<Report> = numbers.filter_map(|idx| report(&self.fleet, idx, now)).collect();
+        reports.sort_by(|a, b| a.policy.cmp(&b.policy));
+        Status {
+            at: now.wall,
+            cluster: settings.cluster.to_string(),
+            instance: settings.instance.to_string(),
+            observe: self.fleet.mode() == Mode::Observe,
+            reports,
+        }
+    }
+}
+
+/// `3 policies: 2 steady, 1 moving`.
+pub fn summary(reports: &[Report]) -> String {
+    const ORDER: [(PolicyState, &str); 8] = [
+        (PolicyState::Steady, "steady"),
+        (PolicyState::Displaced, "displaced"),
+        (PolicyState::Doubt, "in doubt"),
+        (PolicyState::Moving, "moving"),
+        (PolicyState::Stuck, "stuck"),
+        (PolicyState::Detached, "detached"),
+        (PolicyState::Blind, "blind"),
+        (PolicyState::Starting, "starting"),
+    ];
+    let parts: Vec<String> = ORDER
+        .iter()
+        .map(|(state, word)| (reports.iter().filter(|r| r.state == *state).count(), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let noun = if reports.len() == 1 { "policy" } else { "policies" };
+    if parts.is_empty() { format!("no {noun}") } else { format!("{} {noun}: {}", reports.len(), parts.join(", ")) }
+}
+
+/// Eight random characters of `a-z0-9`, unlike those of any other process.
+fn run_id() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0u8; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        // Without a source of randomness the clock and the process id still differ from run to run.
+        let seed = super::clock::wall().0 ^ (u64::from(std::process::id()) << 40);
+        bytes = seed.to_le_bytes();
+    }
+    bytes.iter().filter_map(|b| ALPHABET.get(usize::from(b % 32))).map(|b| char::from(*b)).collect()
+}

@@ -6,3 +6,4 @@ mod golden;
 // Helpers of several areas; not every area uses all of them.
 #[allow(dead_code)]
 mod servers;
+mod store;

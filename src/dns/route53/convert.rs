@@ -1,0 +1,116 @@
+//! Between the SDK's record sets and ours. A listed set keeps every byte that a later DELETE
+//! must repeat.
+
+use aws_sdk_route53::error::BuildError;
+use aws_sdk_route53::types::{
+    Change as SdkChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
+};
+
+use crate::domain::RecordName;
+use crate::engine::zone::{Change, ChangeOp, LiveSet};
+
+/// Longest comment the API takes, in characters.
+const COMMENT_LIMIT: usize = 256;
+
+pub(super) fn live_set(set: &ResourceRecordSet) -> LiveSet {
+    LiveSet {
+        rtype: set.r#type().as_str().to_ascii_uppercase(),
+        ttl: set.ttl().and_then(|ttl| u32::try_from(ttl).ok()),
+        values: set.resource_records().iter().map(|r| r.value().to_owned()).collect(),
+        routing: routing(set),
+        alias: set.alias_target().map(|alias| alias.dns_name().trim_end_matches('.').to_ascii_lowercase()),
+    }
+}
+
+/// The set identifier. A set that a health check or a traffic policy steers is not ours to own
+/// either, and neither has an identifier of its own.
+fn routing(set: &ResourceRecordSet) -> Option<String> {
+    let id = set.set_identifier().map(String::from);
+    id.or_else(|| set.health_check_id().map(|check| format!("health check {check}")))
+        .or_else(|| set.traffic_policy_instance_id().map(|policy| format!("traffic policy {policy}")))
+}
+
+/// Name as a `RecordName` spells it, or as near as a name can come that no `RecordName` holds.
+pub(super) fn listed_name(text: &str) -> String {
+    match RecordName::new(text) {
+        Ok(name) => name.as_str().to_owned(),
+        Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
+    }
+}
+
+/// Name with the trailing dot, so that no server appends anything.
+pub(super) fn absolute(name: &RecordName) -> String {
+    format!("{name}.")
+}
+
+pub(super) fn batch(changes: &[Change], comment: &str) -> Result<ChangeBatch, BuildError> {
+    let list: Vec<SdkChange> = changes.iter().map(change).collect::<Result<_, _>>()?;
+    let comment: String = comment.chars().take(COMMENT_LIMIT).collect();
+    ChangeBatch::builder().set_comment(Some(comment).filter(|c| !c.is_empty())).set_changes(Some(list)).build()
+}
+
+fn change(change: &Change) -> Result<SdkChange, BuildError> {
+    let action = match change.op {
+        ChangeOp::Delete => ChangeAction::Delete,
+        ChangeOp::Create => ChangeAction::Create,
+        ChangeOp::Upsert => ChangeAction::Upsert,
+    };
+    let records: Vec<ResourceRecord> =
+        change.values.iter().map(|value| ResourceRecord::builder().value(value).build()).collect::<Result<_, _>>()?;
+    let set = ResourceRecordSet::builder()
+        .name(absolute(&change.name))
+        .r#type(RrType::from(change.rtype.as_str()))
+        .ttl(i64::from(change.ttl))
+        .set_resource_records(Some(records))
+        .build()?;
+    SdkChange::builder().action(action).resource_record_set(set).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_route53::types::AliasTarget;
+
+    use super::*;
+
+    #[test]
+    fn names_in_a_listing_are_normalised_as_far_as_possible() {
+        for (listed, name) in [
+            ("WWW.Example.com.", "www.example.com"),
+            ("\\052.example.com.", "*.example.com"),
+            ("odd\\100name.example.com.", "odd\\100name.example.com"),
+        ] {
+            assert_eq!(listed_name(listed), name);
+        }
+    }
+
+    #[test]
+    fn a_steered_or_alias_set_is_never_simple() {
+        let plain = || ResourceRecordSet::builder().name("a.").r#type(RrType::A).ttl(60);
+        let alias = AliasTarget::builder()
+            .hosted_zone_id("Z")
+            .dns_name("LB.example.com.")
+            .evaluate_target_health(false)
+            .build()
+            .unwrap();
+        let record = ResourceRecord::builder().value("192.0.2.1").build().unwrap();
+        assert!(live_set(&plain().resource_records(record).build().unwrap()).is_simple());
+        for steered in [
+            plain().set_identifier("blue").weight(1),
+            plain().health_check_id("h"),
+            plain().traffic_policy_instance_id("t"),
+            ResourceRecordSet::builder().name("a.").r#type(RrType::A).alias_target(alias),
+        ] {
+            assert!(!live_set(&steered.build().unwrap()).is_simple());
+        }
+    }
+
+    #[test]
+    fn a_comment_is_cut_at_what_the_api_takes() {
+        let name = RecordName::new("www.example.com").unwrap();
+        let change =
+            Change { op: ChangeOp::Upsert, name, rtype: "A".into(), ttl: 30, values: vec!["192.0.2.1".into()] };
+        let batch = batch(&[change], &"ü".repeat(300)).unwrap();
+        assert_eq!(batch.comment().unwrap().chars().count(), 256);
+        assert_eq!(batch.changes()[0].resource_record_set().unwrap().name(), "www.example.com.");
+    }
+}

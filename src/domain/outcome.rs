@@ -58,6 +58,8 @@ pub enum UnknownReason {
     Overloaded,
     /// A local file (CA bundle) could not be read.
     LocalFile,
+    /// The check cannot be carried out as it is written; the configuration reader should have said so.
+    InvalidCheck,
 }
 
 /// Measured state of a target.
@@ -115,6 +117,7 @@ impl fmt::Display for UnknownReason {
             UnknownReason::ForbiddenAddress => "address is never probed (link-local or metadata)",
             UnknownReason::Overloaded => "prober overloaded",
             UnknownReason::LocalFile => "a local file could not be read",
+            UnknownReason::InvalidCheck => "the check cannot be carried out as written",
         })
     }
 }

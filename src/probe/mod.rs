@@ -1,1 +1,267 @@
 //! Measures targets and witnesses. Never judges: it reports one `Outcome` a probe.
+//!
+//! A probe is one fresh connection to one pinned address, under one total deadline. Nothing is
+//! resolved, pooled, resumed or decompressed; a redirect is followed only when the check asks for
+//! it, and then only to the same host at the same address. Trouble on our side of the wire is
+//! `Unknown`, never `Down`.
+
+pub mod address;
+mod connect;
+mod expect;
+mod http;
+mod tls;
+mod witness;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::{AddressSet, Check, CheckKind, DownReason, Outcome, UnknownReason, WitnessKind};
+
+/// A deadline that is noticed this much too late says more about this machine (suspended,
+/// starved) than about the target; the outcome is then `Unknown(Overloaded)`.
+const STALL: Duration = Duration::from_millis(500);
+
+/// Longest detail kept of what the other side caused, in characters.
+const DETAIL: usize = 200;
+
+/// Does probes. Cheap to clone; clones share TLS configurations and compiled expressions.
+#[derive(Clone, Default)]
+pub struct Prober {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    tls: tls::Configs,
+    patterns: expect::Patterns,
+}
+
+/// How long each finished part of a probe took; `None`: not begun or not finished. After a
+/// redirect the parts are those of the last hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    pub connect: Option<Duration>,
+    pub tls: Option<Duration>,
+    /// From the request to the complete head of the answer.
+    pub first_byte: Option<Duration>,
+    pub body: Option<Duration>,
+    /// From the start of the probe to its end, hops included.
+    pub total: Duration,
+}
+
+/// What one probe of one address found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    pub address: IpAddr,
+    pub outcome: Outcome,
+    pub phases: Phases,
+    pub status: Option<u16>,
+    /// Whole days until the certificate expires; negative when it has.
+    pub cert_days: Option<i64>,
+    /// Bytes of body read, at most the check's `max_body`.
+    pub body_bytes: u64,
+    /// One line for people: `status 503 after 12ms`.
+    pub detail: String,
+}
+
+/// What the probes of all addresses of one target found, all started at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetReport {
+    /// That of the worst address: `Down` before `Unknown` before `Up`.
+    pub outcome: Outcome,
+    /// One per address, in the order of the set.
+    pub addresses: Vec<ProbeReport>,
+}
+
+impl TargetReport {
+    /// The report that decided the outcome: the first of the worst.
+    pub fn worst(&self) -> Option<&ProbeReport> {
+        self.addresses.iter().find(|r| r.outcome == self.outcome)
+    }
+
+    /// One line for people that names the address: `192.0.2.10: status 503 after 12ms`.
+    pub fn detail(&self) -> String {
+        match self.worst() {
+            Some(report) => format!("{}: {}", report.address, report.detail),
+            None => self.outcome.to_string(),
+        }
+    }
+}
+
+/// What a probe knows so far, kept outside its future so that a deadline does not lose it.
+struct Progress {
+    phase: Phase,
+    phases: Phases,
+    status: Option<u16>,
+    cert_days: Option<i64>,
+    body_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reading local files; nothing was sent yet.
+    Prepare,
+    Connect,
+    Tls,
+    FirstByte,
+    Body,
+}
+
+impl Phase {
+    /// What the deadline means when it strikes in this phase.
+    fn timeout(self) -> Outcome {
+        Outcome::Down(match self {
+            Phase::Prepare => return Outcome::Unknown(UnknownReason::LocalFile),
+            Phase::Connect => DownReason::ConnectTimeout,
+            Phase::Tls => DownReason::TlsTimeout,
+            Phase::FirstByte => DownReason::FirstByteTimeout,
+            Phase::Body => DownReason::BodyTimeout,
+        })
+    }
+}
+
+/// An end of a probe that is not `Up`.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    outcome: Outcome,
+    /// What the outcome's own text does not say.
+    more: Option<String>,
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Failure {
+        Failure { outcome, more: None }
+    }
+}
+
+impl Failure {
+    fn down(reason: DownReason, more: impl fmt::Display) -> Failure {
+        Failure { outcome: Outcome::Down(reason), more: Some(plain(&more.to_string())) }
+    }
+    fn unknown(reason: UnknownReason, more: impl fmt::Display) -> Failure {
+        Failure { outcome: Outcome::Unknown(reason), more: Some(plain(&more.to_string())) }
+    }
+}
+
+impl Prober {
+    pub fn new() -> Prober {
+        Prober::default()
+    }
+
+    /// Probes one address. Ends within the check's timeout; cannot fail, only report.
+    pub async fn probe(&self, check: &Check, address: IpAddr) -> ProbeReport {
+        let started = Instant::now();
+        let mut progress =
+            Progress { phase: Phase::Prepare, phases: Phases::default(), status: None, cert_days: None, body_bytes: 0 };
+        let ended = timeout_at(started + check.timeout, self.attempt(check, address, &mut progress)).await;
+        progress.phases.total = started.elapsed();
+        let failure = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) if progress.phases.total > check.timeout + STALL => Some(Failure::unknown(
+                UnknownReason::Overloaded,
+                format_args!("this machine stood still, the deadline was noticed {}", too_late(&progress, check)),
+            )),
+            Err(_) => Some(progress.phase.timeout().into()),
+        };
+        let took = millis(progress.phases.total);
+        let detail = match (&failure, progress.status) {
+            (None, Some(status)) => format!("status {status} after {took}"),
+            (None, None) => format!("connected after {took}"),
+            (Some(Failure { outcome: Outcome::Down(DownReason::Status(code)), .. }), _) => {
+                format!("status {code} after {took}")
+            }
+            (Some(Failure { outcome, more: Some(more) }), _) => format!("{outcome} after {took}: {more}"),
+            (Some(Failure { outcome, more: None }), _) => format!("{outcome} after {took}"),
+        };
+        ProbeReport {
+            address,
+            outcome: failure.map_or(Outcome::Up, |f| f.outcome),
+            phases: progress.phases,
+            status: progress.status,
+            cert_days: progress.cert_days,
+            body_bytes: progress.body_bytes,
+            detail,
+        }
+    }
+
+    /// Probes all addresses of a target at once.
+    pub async fn probe_target(&self, check: &Check, addresses: &AddressSet) -> TargetReport {
+        let addresses = join_all(addresses.iter().map(|address| self.probe(check, address))).await;
+        let outcome = addresses.iter().map(|r| r.outcome).max_by_key(|o| gravity(*o)).unwrap_or(Outcome::Up);
+        TargetReport { outcome, addresses }
+    }
+
+    /// True when the witness answered within `timeout`: a TCP connection, or any HTTP answer at
+    /// all from a `url` (over TLS the certificate must be valid, else a captive portal is sight).
+    pub async fn witness(&self, kind: &WitnessKind, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, witness::answers(&self.shared, kind)).await.unwrap_or(false)
+    }
+
+    async fn attempt(&self, check: &Check, address: IpAddr, progress: &mut Progress) -> Result<(), Failure> {
+        match &check.kind {
+            CheckKind::Http(http) => http::probe(&self.shared, http, address, progress).await,
+            CheckKind::Tcp(tcp) => connect::tcp(SocketAddr::new(address, tcp.port), progress).await.map(drop),
+        }
+    }
+}
+
+/// `max_by_key` takes the last of equals; [`TargetReport::worst`] finds the first with that outcome.
+fn gravity(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Up => 0,
+        Outcome::Unknown(_) => 1,
+        Outcome::Down(_) => 2,
+    }
+}
+
+fn too_late(progress: &Progress, check: &Check) -> String {
+    format!("{} late", millis(progress.phases.total.saturating_sub(check.timeout)))
+}
+
+/// `12ms`, `0.3ms`.
+fn millis(d: Duration) -> String {
+    match d.as_millis() {
+        0 => format!("{:.1}ms", d.as_secs_f64() * 1000.0),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// Text another machine may have chosen, made fit for one line of a log or a terminal.
+fn plain(text: &str) -> String {
+    let mut line: String = text.chars().take(DETAIL).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(DETAIL).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outside_text_becomes_one_bounded_line() {
+        assert_eq!(plain("a\r\nb\u{1b}[31m"), "a  b [31m");
+        assert_eq!(plain(&"x".repeat(500)).chars().count(), DETAIL + 1);
+    }
+
+    #[test]
+    fn the_phase_that_ran_at_the_deadline_gives_the_reason() {
+        let cases = [
+            (Phase::Prepare, "a local file could not be read"),
+            (Phase::Connect, "connect timeout"),
+            (Phase::Tls, "TLS handshake timeout"),
+            (Phase::FirstByte, "no answer in time"),
+            (Phase::Body, "answer not complete in time"),
+        ];
+        for (phase, text) in cases {
+            assert_eq!(phase.timeout().to_string(), text);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod golden;
+mod probe;
 // Helpers of several areas; not every area uses all of them.
 #[allow(dead_code)]
 mod servers;

@@ -39,6 +39,8 @@ pub enum Mode {
     Close,
     /// These bytes as they are, then closes.
     Raw(Vec<u8>),
+    /// These bytes without waiting for a request, then closes; not over TLS.
+    Greet(Vec<u8>),
     /// Does not even start a TLS handshake; on plain HTTP the same as `Hang`.
     Silent,
 }
@@ -191,6 +193,13 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, mode: Mode, see
     let _ = stream.set_nodelay(true);
     match (tls, &mode) {
         (_, Mode::Silent) => std::future::pending().await,
+        (_, Mode::Greet(bytes)) => {
+            let mut stream = stream;
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+            // Read on: closing with unread bytes would be a reset.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
         (Some(tls), _) => {
             if let Ok(mut stream) = tls.accept(stream).await {
                 if answer(&mut stream, &mode, &seen).await {
@@ -241,7 +250,7 @@ async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), mode: &Mode,
             let _ = stream.write_all(bytes).await;
             return true;
         }
-        Mode::Hang | Mode::Silent | Mode::Refuse => std::future::pending().await,
+        Mode::Hang | Mode::Silent | Mode::Refuse | Mode::Greet(_) => std::future::pending().await,
         Mode::Drip => return endless(stream, "HTTP/1.1 200 X\r\n\r\n", "x", 20).await,
         Mode::DripHead => return endless(stream, "HTTP/1.1 200 X\r\nx: ", "x", 20).await,
         Mode::Flood => return endless(stream, "HTTP/1.1 200 X\r\n\r\n", &"x".repeat(16 * 1024), 0).await,

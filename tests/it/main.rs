@@ -6,5 +6,7 @@ mod golden;
 mod probe;
 // Helpers of several areas; not every area uses all of them.
 #[allow(dead_code)]
+mod real;
+#[allow(dead_code)]
 mod servers;
 mod store;

@@ -1,0 +1,84 @@
+//! Proofs at load time that a policy's fence and its batch will fit into the zone, whatever
+//! happens later (design section 5).
+
+use super::rule::{Advice, advise};
+use crate::domain::{FleetSettings, Policy, RecordName};
+
+/// Longest text in one string of a TXT record (RFC 1035 section 3.3).
+const TXT: usize = 255;
+/// `_failoverd` with its dot.
+const MARK: usize = "_failoverd.".len();
+/// A target's name up to this length is written as it is, a longer one as its hash.
+pub const TO_MAX: usize = 24;
+/// Values in one request (Route 53 quotas): records, and characters of all values together.
+const BATCH_RECORDS: usize = 1000;
+const BATCH_CHARACTERS: usize = 32_000;
+
+/// Proves that the longest fence value this policy can ever write has at most 255 characters.
+/// The error says by how many characters names must shrink.
+pub fn fence_fits(policy: &Policy, settings: &FleetSettings) -> Result<(), String> {
+    let longest = worst_value(policy, settings);
+    if longest <= TXT {
+        return Ok(());
+    }
+    Err(format!(
+        "the fence of policy `{}` may grow to {longest} characters and only {TXT} fit: policy id ({}), cluster ({}) and \
+         instance ({}) are {} characters too long together",
+        policy.id,
+        policy.id.as_str().len(),
+        settings.cluster.as_str().len(),
+        settings.instance.as_str().len(),
+        longest - TXT
+    ))
+}
+
+/// Every field at its longest: an epoch of 20 digits, an attempt of 24, times of 11, a count of
+/// moves of 3, the longest kind (`failover`, `failback`, `rollback`, `unfreeze`) and mode
+/// (`released`), a hash of 8.
+fn worst_value(policy: &Policy, settings: &FleetSettings) -> usize {
+    let to = policy.targets.iter().map(|t| t.name.as_str().len()).max().unwrap_or(0).min(TO_MAX);
+    let owner = settings.cluster.as_str().len() + "/".len() + settings.instance.as_str().len();
+    let fixed = "v=1".len() + " e=".len() + 20 + " a=".len() + 24 + " t=".len() + 11;
+    let brakes = " k=".len() + 8 + " h=".len() + 3 + " m=".len() + 8 + " u=".len() + 11 + " c=".len() + 8;
+    fixed + brakes + " p=".len() + policy.id.as_str().len() + " o=".len() + owner + " to=".len() + to
+}
+
+/// Proves that the fence's name is a DNS name of at most 253 characters.
+pub fn name_fits(record: &RecordName, zone: Option<&RecordName>) -> Result<(), Advice> {
+    let name = record.as_str();
+    let extra = if zone == Some(record) {
+        "_apex.".len()
+    } else if name.starts_with('*') {
+        "_any".len() - "*".len()
+    } else {
+        0
+    };
+    let length = name.len() + MARK + extra;
+    if length <= 253 {
+        return Ok(());
+    }
+    advise(
+        format!("the fence of `{name}` would have a name of {length} characters and only 253 are allowed"),
+        format!("use a name that is at least {} characters shorter", length - 253),
+    )
+}
+
+/// Proves that moving every record of the policy fits into one request, UPSERT counted twice.
+pub fn batch_fits(policy: &Policy) -> Result<(), Advice> {
+    let records = policy.records.len();
+    let (mut values, mut characters) = (0, 0);
+    for target in &policy.targets {
+        values = values.max(target.addresses.iter().count());
+        characters = characters.max(target.addresses.iter().map(|a| a.to_string().len()).sum());
+    }
+    let value_count = records * (2 + 2 * values);
+    let character_count = records * (2 * (TXT + 2) + 2 * characters);
+    if value_count <= BATCH_RECORDS && character_count <= BATCH_CHARACTERS {
+        return Ok(());
+    }
+    let room = (BATCH_RECORDS / (2 + 2 * values)).min(BATCH_CHARACTERS / (2 * (TXT + 2) + 2 * characters));
+    advise(
+        format!("{records} records with these addresses do not fit into one request to Route 53; {room} would"),
+        "split the records into two policies, or list fewer addresses in a target",
+    )
+}

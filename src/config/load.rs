@@ -1,0 +1,209 @@
+//! From a path to a [`Config`]: finds the files, reads all of them, and reports everything at
+//! once. The only part of this room that touches the file system, but for a secret's file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::finding::{ConfigErrors, Finding, Severity};
+use super::main_file::{self, Main};
+use super::policy::{self, Places};
+use super::source::Source;
+use super::{Config, Env, fence_room, main_table, policy_table, read};
+use crate::domain::{Policy, RecordName};
+
+/// Largest file that is read; a policy of 32 targets has about 10 KiB.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Where the main file is and why that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    pub path: PathBuf,
+    /// For people: `given with --config`, `from $FAILOVERD_CONFIG`, …
+    pub why: String,
+}
+
+/// `--config`, else `$FAILOVERD_CONFIG`, else `./failoverd.toml`, else `/etc/failoverd/failoverd.toml`.
+pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Located, ConfigErrors> {
+    let here = Path::new("failoverd.toml");
+    let system = Path::new("/etc/failoverd/failoverd.toml");
+    if let Some(path) = flag {
+        return Ok(Located { path: path.into(), why: "given with --config".into() });
+    }
+    if let Some(path) = env("FAILOVERD_CONFIG").filter(|p| !p.is_empty()) {
+        return Ok(Located { path: path.into(), why: "from $FAILOVERD_CONFIG".into() });
+    }
+    for (path, why) in [(here, "found in this directory"), (system, "the system's, as none is in this directory")] {
+        if path.is_file() {
+            return Ok(Located { path: path.into(), why: why.into() });
+        }
+    }
+    Err(ConfigErrors::one(Finding::about(
+        here,
+        Severity::Error,
+        format!(
+            "there is no configuration: neither here nor at {}, and neither --config nor $FAILOVERD_CONFIG names one",
+            system.display()
+        ),
+        "type `failoverd init` to write one, or `failoverd demo` to see failoverd at work without any".into(),
+    )))
+}
+
+/// Reads the main file and all policies. Errors hold every error of every file.
+pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
+    let mut source = open(path).map_err(|finding| ConfigErrors::one(*finding))?;
+    let fields = read::read(&mut source, &main_table::MAIN);
+    // Policies are looked for even when the rest of the main file is wrong.
+    let pattern = match &fields {
+        Some(fields) => fields.text("policies"),
+        None => Some("policies/*.toml".into()),
+    };
+    let main = fields.as_ref().and_then(|f| main_file::build(&mut source, f, env));
+    let mut files = Vec::new();
+    if let Some(pattern) = &pattern {
+        let at = fields.as_ref().map_or(0..0, |f| f.place("policies"));
+        match matching(source.dir(), pattern) {
+            Ok(found) if found.is_empty() => {
+                let what = format!("`policies = \"{pattern}\"` matches no file");
+                let fix = "write a policy there, for example with `failoverd init`, or correct the pattern";
+                if at.is_empty() { source.error_whole(what, fix) } else { source.error(&at, what, fix) }
+            }
+            Ok(found) => files = found,
+            Err(why) => {
+                source.error(&at, format!("cannot look for policies: {why}"), "check the directory's permissions")
+            }
+        }
+    }
+    let mut findings = Vec::new();
+    let mut read_policies = Vec::new();
+    for file in &files {
+        match open(file) {
+            Ok(mut source) => {
+                if let Some(fields) = read::read(&mut source, &policy_table::POLICY) {
+                    let (policy, places) = policy::build(&mut source, &fields);
+                    read_policies.push(Read { source, policy, places });
+                } else {
+                    findings.extend(source.into_findings());
+                }
+            }
+            Err(finding) => findings.push(*finding),
+        }
+    }
+    together(&mut read_policies, main.as_ref(), fields.is_some());
+    let mut all = source.into_findings();
+    all.append(&mut findings);
+    let mut policies = Vec::new();
+    for read in read_policies {
+        policies.extend(read.policy);
+        all.extend(read.source.into_findings());
+    }
+    all.dedup();
+    match main {
+        Some(main) if all.iter().all(|f| f.severity == Severity::Warning) => {
+            let mut sources = vec![path.to_owned()];
+            sources.extend(files);
+            Ok(Config {
+                path: path.into(),
+                settings: main.settings,
+                policies,
+                state: main.state,
+                provider: main.provider,
+                notifiers: main.notifiers,
+                api: main.api,
+                warnings: all,
+                sources,
+            })
+        }
+        _ => Err(ConfigErrors { findings: all }),
+    }
+}
+
+struct Read {
+    source: Source,
+    policy: Option<Policy>,
+    places: Places,
+}
+
+fn open(path: &Path) -> Result<Source, Box<Finding>> {
+    let failed = |what: String, fix: &str| Box::new(Finding::about(path, Severity::Error, what, fix.into()));
+    let length = std::fs::metadata(path).map(|m| m.len());
+    if length.as_ref().is_ok_and(|l| *l > LARGEST) {
+        return Err(failed(
+            format!("the file is larger than {LARGEST} bytes"),
+            "split it, or check that it is the right file",
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            failed("there is no such file".into(), "check the path, or type `failoverd init`")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failed("this user may not read the file".into(), "grant read permission to failoverd's user")
+        }
+        _ => failed(format!("cannot read the file: {e}"), "check that it is a regular file"),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("the file is not UTF-8".into(), "save it as UTF-8"))?;
+    Ok(Source::new(path.into(), text))
+}
+
+/// Files that match `pattern` below `dir`, sorted.
+fn matching(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let escaped = PathBuf::from(glob::Pattern::escape(&dir.to_string_lossy())).join(pattern);
+    let paths = glob::glob(&escaped.to_string_lossy()).map_err(|e| e.msg.to_owned())?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|e| e.to_string())?;
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The rules between policies, and between a policy and the main file.
+fn together(read: &mut [Read], main: Option<&Main>, main_is_known: bool) {
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    let mut records: BTreeMap<RecordName, Vec<(Option<String>, String)>> = BTreeMap::new();
+    for one in read {
+        if let Some(policy) = &one.policy {
+            let id = policy.id.to_string();
+            let here = one.source.place(&one.places.id);
+            if let Some(other) = ids.insert(id.clone(), here) {
+                let what = format!("policy id `{id}` is also used at {other}");
+                one.source.error(&one.places.id, what, "give one of them another `id`");
+            }
+        }
+        let zone = one.policy.as_ref().and_then(|p| p.zone.id.as_ref().map(ToString::to_string));
+        for (name, span) in &one.places.records {
+            let place = one.source.place(span);
+            let known = records.entry(name.clone()).or_default();
+            // One name in two zones is two records, if both policies say which zone they mean.
+            let same = known.iter().find(|(other, _)| zone.is_none() || other.is_none() || *other == zone);
+            if let Some((_, other)) = same {
+                one.source.error(
+                    span,
+                    format!("record `{name}` is also moved by the policy at {other}"),
+                    "leave it in one of the two, or set `zone_id` in both when two zones have this name",
+                );
+            }
+            known.push((zone.clone(), place));
+        }
+        let Some(main) = main.filter(|_| main_is_known) else { continue };
+        for (name, span) in &one.places.notify {
+            if main.notifiers.iter().any(|n| n.name == *name) {
+                continue;
+            }
+            let known = main.notifiers.iter().map(|n| n.name.as_str());
+            let fix = match read::nearest(name.as_str(), known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a `[[notifier]]` with `name = \"{name}\"` to the main file"),
+            };
+            one.source.error(span, format!("there is no notifier `{name}`"), fix);
+        }
+        if let Some(policy) = &one.policy
+            && let Err(why) = fence_room::fence_fits(policy, &main.settings)
+        {
+            one.source.error(&one.places.id, why, "shorten them: `id` here, `cluster` and `instance` in the main file");
+        }
+    }
+}

@@ -1,11 +1,29 @@
 //! All policies of one controller, and the one function that changes them.
 
-use crate::domain::{FleetSettings, Now, Policy, PolicyIdx, Tick};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::action::Action;
-use super::event::Event;
-use super::journal::Restored;
+use crate::domain::{ApiBudget, FleetSettings, NameServers, Now, Policy, PolicyIdx, Tick, ZoneIdx};
+
+use super::action::{Action, ApiCall};
+use super::budget::TokenBucket;
+use super::event::{Command, CommandReply, Event};
+use super::intent::IntentId;
+use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
+use super::notice::{Notice, NoticeKind, Severity};
+use super::policy::{needs_sight, regions};
 use super::report::{Report, Settled};
+use super::sight::Sight;
+use super::state::{Cx, Pending, PolicyState, Shared, Trouble, Urgency, ZoneState};
+use super::zone::{ApiError, ZoneInfo};
+use super::{fence, switch, verify, why};
+
+/// Questions to name servers, a second, over all names (design section 4.4).
+const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
+/// How often a broken store is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(10);
+/// A zone that cannot be found for a transient reason is told after this.
+const TELL_ZONE_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether this process may write at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +37,11 @@ pub enum Mode {
 /// version of one: a reload gives a changed policy a new number, so a late event cannot be
 /// taken for one of the new version.
 pub struct Fleet {
-    settings: FleetSettings,
-    mode: Mode,
-    policies: Vec<Option<Policy>>,
+    shared: Shared,
+    policies: Vec<Option<PolicyState>>,
+    /// When each policy wants to be looked at; the ordered timer index.
+    timers: BTreeSet<(Tick, PolicyIdx)>,
+    store_retry: Option<Tick>,
 }
 
 impl Fleet {
@@ -36,49 +56,582 @@ impl Fleet {
         now: Now,
         out: &mut Vec<Action>,
     ) -> Fleet {
-        let _ = (restored, run_id, now, out);
-        Fleet { settings, mode, policies: policies.into_iter().map(Some).collect() }
+        let shared = Shared {
+            bucket: TokenBucket::new(settings.api, now.mono),
+            questions: TokenBucket::new(QUESTIONS, now.mono),
+            sight: Sight::new(settings.witnesses.len()),
+            settings,
+            mode,
+            run_id: run_id.to_owned(),
+            attempts: 0,
+            seq: 0,
+            calls: BTreeMap::new(),
+            zones: Vec::new(),
+            recent_moves: Vec::new(),
+            waiting: BTreeMap::new(),
+            store_broken: None,
+            notices: 0,
+            moved: 0,
+            rolled_back: 0,
+            policies: 0,
+        };
+        let mut fleet = Fleet { shared, policies: Vec::new(), timers: BTreeSet::new(), store_retry: None };
+        for policy in policies {
+            let id = policy.id.clone();
+            let snapshot = restored.snapshots.iter().find(|s| s.policy == id);
+            let idx = fleet.add(policy, snapshot, now);
+            for intent in restored.open_intents.iter().filter(|i| i.policy == id) {
+                fleet.with(idx, now, out, |p, cx| p.restore_intent(cx, intent.clone()));
+            }
+        }
+        fleet.finish(now, out);
+        fleet
+    }
+
+    fn add(&mut self, policy: Policy, snapshot: Option<&PolicySnapshot>, now: Now) -> PolicyIdx {
+        let idx = PolicyIdx(u32::try_from(self.policies.len()).unwrap_or(u32::MAX));
+        let zone = self.zone_of(&policy, now);
+        for region in regions(&policy) {
+            self.shared.sight.add_target(region);
+        }
+        self.shared.policies += 1;
+        self.policies.push(Some(PolicyState::new(idx, zone, policy, snapshot, now)));
+        self.timers.insert((now.mono, idx));
+        idx
+    }
+
+    fn zone_of(&mut self, policy: &Policy, now: Now) -> ZoneIdx {
+        let known = self.shared.zones.iter().position(|z| z.zone_ref == policy.zone);
+        let index = known.unwrap_or_else(|| {
+            self.shared.zones.push(ZoneState {
+                zone_ref: policy.zone.clone(),
+                info: None,
+                resolving: false,
+                next_try: now.mono,
+                tries: 0,
+                trouble: None,
+                in_flight: None,
+            });
+            self.shared.zones.len() - 1
+        });
+        ZoneIdx(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
     /// Replaces the policies, all or nothing (invariant I13). The error is a sentence for people.
     pub fn reload(&mut self, policies: Vec<Policy>, now: Now, out: &mut Vec<Action>) -> Result<(), String> {
-        let _ = (policies, now, out);
+        for (_, old) in self.states() {
+            let id = &old.policy.id;
+            let new = policies.iter().find(|p| p.id == *id);
+            if new == Some(&old.policy) {
+                continue;
+            }
+            if old.write.is_some() || old.is_moving() {
+                return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
+            }
+            let published = old.active().and_then(|a| old.policy.target(a));
+            let kept = |t: &crate::domain::Target| {
+                new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.addresses == t.addresses))
+            };
+            if let Some(target) = published.filter(|t| !kept(t)) {
+                return Err(format!(
+                    "policy {id} publishes {} now; move it away before dropping or changing that target",
+                    target.name
+                ));
+            }
+        }
+        let known: Vec<Policy> = self.states().map(|(_, p)| p.policy.clone()).collect();
+        let mut snapshots = Vec::new();
+        for slot in &mut self.policies {
+            let Some(old) = slot else { continue };
+            if policies.contains(&old.policy) {
+                continue;
+            }
+            for (target, health) in old.policy.targets.iter().zip(&old.health) {
+                self.shared.sight.remove_target(&target.region, health.is_failing_now(), now.mono);
+            }
+            snapshots.push((old.snapshot(now), old.seen_attempt.clone()));
+            self.timers.retain(|(_, idx)| *idx != old.idx);
+            self.shared.policies = self.shared.policies.saturating_sub(1);
+            *slot = None;
+        }
+        for policy in policies.into_iter().filter(|p| !known.contains(p)) {
+            let snapshot = snapshots.iter().find(|(s, _)| s.policy == policy.id);
+            let idx = self.add(policy, snapshot.map(|(s, _)| s), now);
+            if let (Some(Some(p)), Some((_, seen))) = (self.policies.get_mut(idx.index()), snapshot) {
+                p.seen_attempt.clone_from(seen);
+            }
+        }
+        let text = format!("{} policies in force", self.shared.policies);
+        self.journal(now, out, TransitionKind::Reloaded, text, None);
+        self.finish(now, out);
         Ok(())
     }
 
     /// The policies in force with their numbers.
     pub fn policies(&self) -> impl Iterator<Item = (PolicyIdx, &Policy)> {
-        (0u32..).zip(&self.policies).filter_map(|(i, p)| p.as_ref().map(|p| (PolicyIdx(i), p)))
+        self.states().map(|(idx, p)| (idx, &p.policy))
+    }
+
+    /// The zones in force with what is known of them.
+    pub fn zones(&self) -> impl Iterator<Item = (ZoneIdx, Option<&ZoneInfo>)> {
+        (0u32..).map(ZoneIdx).zip(self.shared.zones.iter().map(|z| z.info.as_ref()))
+    }
+
+    /// The zone of a policy.
+    pub fn zone_idx(&self, policy: PolicyIdx) -> Option<ZoneIdx> {
+        self.state(policy).map(|p| p.zone)
     }
 
     pub fn settings(&self) -> &FleetSettings {
-        &self.settings
+        &self.shared.settings
     }
 
     pub fn mode(&self) -> Mode {
-        self.mode
+        self.shared.mode
+    }
+
+    /// Why this controller is blind; `None` while it sees.
+    pub fn blind(&self) -> Option<&str> {
+        self.shared.sight.blind.as_deref()
     }
 
     /// Whether one confirmed pass is over (`once`, `plan`), and with what result.
     pub fn settled(&self, now: Now) -> Settled {
-        let _ = now;
-        Settled::No
+        let moved = if self.shared.rolled_back > 0 {
+            Settled::RolledBack
+        } else if self.shared.moved > 0 {
+            Settled::Moved
+        } else {
+            Settled::Quiet
+        };
+        let worst = self
+            .states()
+            .map(|(_, p)| why::settled(p, &self.shared, now.mono))
+            .fold((false, moved), |(open, worst), s| (open || s == Settled::No, worst.max(s)));
+        if worst.0 { Settled::No } else { worst.1 }
+    }
+
+    pub(super) fn states(&self) -> impl Iterator<Item = (PolicyIdx, &PolicyState)> {
+        self.policies.iter().flatten().map(|p| (p.idx, p))
+    }
+
+    fn state(&self, idx: PolicyIdx) -> Option<&PolicyState> {
+        self.policies.get(idx.index())?.as_ref()
+    }
+
+    /// Works on one policy, then looks at everything that follows from it.
+    fn with<R>(
+        &mut self,
+        idx: PolicyIdx,
+        now: Now,
+        out: &mut Vec<Action>,
+        f: impl FnOnce(&mut PolicyState, &mut Cx) -> R,
+    ) -> Option<R> {
+        let p = self.policies.get_mut(idx.index())?.as_mut()?;
+        let mut cx = Cx { now, shared: &mut self.shared, out, entry: JournalEntry::default() };
+        let result = f(p, &mut cx);
+        if let Some(wake) = p.wake.take() {
+            self.timers.remove(&(wake, idx));
+        }
+        p.evaluate(&mut cx);
+        if let Some(wake) = p.wake {
+            self.timers.insert((wake, idx));
+        }
+        Some(result)
+    }
+
+    /// After every event: what is due, whether we see, and the API's turn.
+    fn finish(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.judge_sight(now, out);
+        while let Some((at, idx)) = self.timers.first().copied().filter(|(at, _)| *at <= now.mono) {
+            self.timers.remove(&(at, idx));
+            self.with(idx, now, out, |_, _| ());
+        }
+        self.witness_round(now, out);
+        self.retry_store(now, out);
+        self.resolve_zones(now);
+        self.pump(now, out);
+    }
+
+    fn judge_sight(&mut self, now: Now, out: &mut Vec<Action>) {
+        match self.shared.sight.judge() {
+            Some(true) => {
+                let why = self.shared.sight.blind.clone().unwrap_or_default();
+                let next = "no automatic move is made; probing goes on; it clears by itself";
+                let notice = (NoticeKind::Blind, Severity::Critical, "this controller may be blind", next);
+                self.journal(now, out, TransitionKind::Blind, why, Some(notice));
+            }
+            Some(false) => {
+                let notice = (
+                    NoticeKind::Sighted,
+                    Severity::Info,
+                    "this controller sees again",
+                    "automatic moves are possible again",
+                );
+                self.journal(now, out, TransitionKind::Sighted, "this controller sees again".into(), Some(notice));
+                let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
+                for idx in all {
+                    self.with(idx, now, out, |_, _| ());
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Journals something that concerns the whole fleet.
+    fn journal(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Action>,
+        kind: TransitionKind,
+        text: String,
+        notice: Option<(NoticeKind, Severity, &str, &str)>,
+    ) {
+        let mut entry = JournalEntry::default();
+        if let Some((kind, severity, title, next)) = notice {
+            self.shared.notices += 1;
+            let to: BTreeSet<_> = self.states().flat_map(|(_, p)| p.policy.notify.iter().cloned()).collect();
+            entry.notices.push(Notice {
+                id: format!("{}-n{}", self.shared.run_id, self.shared.notices),
+                kind,
+                severity,
+                at: now.wall,
+                cluster: self.shared.settings.cluster.clone(),
+                instance: self.shared.settings.instance.clone(),
+                policy: None,
+                incident: None,
+                observe: self.shared.mode == Mode::Observe,
+                title: format!("{}/{}: {title}", self.shared.settings.cluster, self.shared.settings.instance),
+                why: vec![text.clone()],
+                moved: None,
+                timeline: Vec::new(),
+                next: vec![next.into()],
+                undo: None,
+                to: to.into_iter().collect(),
+            });
+        }
+        entry.transitions.push(Transition { at: now.wall, policy: None, incident: None, kind, text });
+        self.shared.seq += 1;
+        out.push(Action::Persist { seq: self.shared.seq, entry });
+    }
+
+    fn witness_round(&mut self, now: Now, out: &mut Vec<Action>) {
+        let doubt = self.states().any(|(_, p)| needs_sight(p, &self.shared));
+        if self.shared.sight.round_due(doubt).is_some_and(|at| at <= now.mono) {
+            self.shared.sight.round_started(now.mono);
+            out.push(Action::WitnessRound);
+        }
+    }
+
+    fn store_failed(&mut self, now: Now, out: &mut Vec<Action>, seq: u64, error: String) {
+        if let Some(idx) = self.shared.waiting.remove(&seq) {
+            self.with(idx, now, out, |p, _| switch::not_persisted(p, seq));
+        }
+        self.store_retry = Some(now.mono + STORE_RETRY);
+        if self.shared.store_broken.replace(error.clone()).is_none() {
+            let next = "no automatic write until it works; probing goes on";
+            let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
+            self.journal(now, out, TransitionKind::StoreTrouble, error, Some(notice));
+        }
+    }
+
+    fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
+        if self.shared.store_broken.take().is_some() {
+            self.store_retry = None;
+            let notice = (
+                NoticeKind::StoreFine,
+                Severity::Info,
+                "the state can be written again",
+                "automatic writes are possible again",
+            );
+            self.journal(now, out, TransitionKind::StoreFine, "the state can be written again".into(), Some(notice));
+            let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
+            for idx in all {
+                self.with(idx, now, out, |_, _| ());
+            }
+        }
+        if let Some(idx) = self.shared.waiting.remove(&seq) {
+            self.with(idx, now, out, |p, cx| switch::persisted(p, cx, seq));
+        }
+    }
+
+    /// A broken store is tried with the snapshots it missed.
+    fn retry_store(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
+            self.store_retry = Some(now.mono + STORE_RETRY);
+            let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
+            self.shared.seq += 1;
+            out.push(Action::Persist {
+                seq: self.shared.seq,
+                entry: JournalEntry { snapshots, ..JournalEntry::default() },
+            });
+        }
+    }
+
+    fn resolve_zones(&mut self, now: Now) {
+        for (idx, zone) in (0u32..).map(ZoneIdx).zip(&mut self.shared.zones) {
+            if zone.info.is_none() && !zone.resolving && zone.next_try <= now.mono {
+                zone.resolving = true;
+                self.shared.seq += 1;
+                self.shared.calls.insert((Urgency::Zone, self.shared.seq), Pending::Resolve(idx));
+            }
+        }
+    }
+
+    fn zone_resolved(&mut self, now: Now, out: &mut Vec<Action>, idx: ZoneIdx, result: Result<ZoneInfo, ApiError>) {
+        let Some(zone) = self.shared.zones.get_mut(idx.index()) else { return };
+        zone.resolving = false;
+        let name = zone.zone_ref.to_string();
+        match result {
+            Ok(info) => {
+                let told = zone.trouble.take().is_some_and(|t| t.told);
+                zone.info = Some(info);
+                if told {
+                    let notice = (
+                        NoticeKind::ApiFine,
+                        Severity::Info,
+                        "the provider can be used again",
+                        "the zone is being read",
+                    );
+                    self.journal(now, out, TransitionKind::ApiFine, format!("zone {name} found"), Some(notice));
+                }
+                let here: Vec<PolicyIdx> = self.states().filter(|(_, p)| p.zone == idx).map(|(i, _)| i).collect();
+                for policy in here {
+                    self.with(policy, now, out, |p, cx| p.live.reconcile_due = cx.now.mono);
+                }
+            }
+            Err(error) => {
+                zone.tries += 1;
+                zone.next_try = now.mono + Duration::from_secs(u64::from(zone.tries.min(30)));
+                let trouble = zone.trouble.get_or_insert(Trouble {
+                    kind: error.kind,
+                    message: String::new(),
+                    since: now.mono,
+                    told: false,
+                });
+                trouble.message.clone_from(&error.message);
+                trouble.kind = error.kind;
+                if !trouble.told && (!error.kind.is_transient() || now.mono.since(trouble.since) >= TELL_ZONE_AFTER) {
+                    trouble.told = true;
+                    let next = "no automatic move is made in it; probing goes on; tried again every 30s at most";
+                    let notice = (NoticeKind::ApiTrouble, Severity::Critical, "a zone cannot be used", next);
+                    self.journal(
+                        now,
+                        out,
+                        TransitionKind::ApiTrouble,
+                        format!("zone {name}: {}", error.message),
+                        Some(notice),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The API's turn: writes first, then the rest by urgency, as far as the budget goes.
+    fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.pump_writes(now, out);
+        while let Some((key, pending)) = self.shared.calls.first_key_value().map(|(k, v)| (*k, v.clone())) {
+            let Some((call, cost)) = self.call_of(&pending) else {
+                self.shared.calls.remove(&key);
+                continue;
+            };
+            if !self.shared.bucket.take(cost, now.mono) {
+                break;
+            }
+            self.shared.calls.remove(&key);
+            out.push(Action::Call(call));
+        }
+    }
+
+    fn pump_writes(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut ready: Vec<(bool, i32, PolicyIdx)> = self
+            .states()
+            .filter_map(|(idx, p)| {
+                let write = p.write.as_ref()?;
+                (write.ready_at()? <= now.mono).then_some((!write.is_burn(), -p.policy.importance, idx))
+            })
+            .collect();
+        ready.sort_unstable();
+        for (_, _, idx) in ready {
+            let Some(zone) = self.state(idx).map(|p| p.zone) else { continue };
+            let Some(info) =
+                self.shared.zones.get(zone.index()).filter(|z| z.in_flight.is_none()).and_then(|z| z.info.clone())
+            else {
+                continue;
+            };
+            if self.shared.bucket.ready_at(1, now.mono) > now.mono {
+                return;
+            }
+            let sent = self.with(idx, now, out, |p, cx| {
+                let batch = switch::send(p, cx)?;
+                let intent = p.write.as_ref().map(|w| w.intent.id.clone())?;
+                Some((intent, batch))
+            });
+            if let Some(Some((intent, (changes, comment)))) = sent {
+                self.shared.bucket.take(1, now.mono);
+                if let Some(zone) = self.shared.zones.get_mut(zone.index()) {
+                    zone.in_flight = Some(intent.clone());
+                }
+                out.push(Action::Call(ApiCall::Write { intent, zone: info.id, changes, comment }));
+            }
+        }
+    }
+
+    /// The call and its cost in requests; `None` when it is no longer wanted.
+    fn call_of(&self, pending: &Pending) -> Option<(ApiCall, u32)> {
+        match pending {
+            Pending::Resolve(idx) => {
+                let zone = self.shared.zones.get(idx.index())?;
+                let servers = self.shared.settings.verify.name_servers == NameServers::Delegation;
+                Some((ApiCall::ResolveZone { zone: *idx, zone_ref: zone.zone_ref.clone(), servers }, 2))
+            }
+            Pending::Read { policy, record } => {
+                let p = self.state(*policy)?;
+                let info = self.shared.zones.get(p.zone.index())?.info.as_ref()?;
+                let name = p.policy.records.get(*record as usize)?.clone();
+                let fence = fence::fence_name(&name, &info.name).ok()?;
+                Some((ApiCall::ReadRecord { policy: *policy, record: *record, zone: info.id.clone(), name, fence }, 2))
+            }
+            Pending::GetChange { policy, intent } => {
+                let settling = self.state(*policy)?.settling.iter().find(|s| s.intent.id == *intent)?;
+                Some((ApiCall::GetChange { intent: intent.clone(), change_id: settling.intent.change_id.clone()? }, 1))
+            }
+        }
+    }
+
+    fn policy_of_intent(&self, intent: &IntentId) -> Option<PolicyIdx> {
+        let writes = |p: &PolicyState| p.write.as_ref().is_some_and(|w| w.intent.id == *intent);
+        self.states().find(|(_, p)| writes(p) || p.settling.iter().any(|s| s.intent.id == *intent)).map(|(idx, _)| idx)
+    }
+
+    fn command(&mut self, now: Now, out: &mut Vec<Action>, id: u64, command: &Command) {
+        let targets: Vec<PolicyIdx> = match command.policy {
+            Some(idx) => vec![idx],
+            None => self.states().map(|(idx, _)| idx).collect(),
+        };
+        let mut texts = Vec::new();
+        let mut refused = targets.is_empty();
+        for idx in targets {
+            match self.with(idx, now, out, |p, cx| p.command(cx, command)) {
+                Some(CommandReply::Accepted(text)) => texts.push(text),
+                Some(CommandReply::Refused(text)) => {
+                    refused = true;
+                    texts.push(text);
+                }
+                None => {
+                    refused = true;
+                    texts.push("no such policy; `failoverd status` lists them".into());
+                }
+            }
+        }
+        let text = texts.join("\n");
+        let reply = if refused { CommandReply::Refused(text) } else { CommandReply::Accepted(text) };
+        out.push(Action::Reply { id, reply });
     }
 }
 
 /// Feeds one event; appends what is to be done. Cannot fail.
 pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
-    let _ = (fleet, now, event, out);
+    match event {
+        Event::Outcomes(batch) => {
+            for probed in &batch {
+                fleet.outcome(now, out, probed);
+            }
+        }
+        Event::Witnessed(batch) => {
+            for witnessed in &batch {
+                fleet.shared.sight.witnessed(witnessed);
+            }
+            let asking: Vec<PolicyIdx> =
+                fleet.states().filter(|(_, p)| needs_sight(p, &fleet.shared)).map(|(idx, _)| idx).collect();
+            fleet.judge_sight(now, out);
+            for idx in asking {
+                fleet.with(idx, now, out, |_, _| ());
+            }
+        }
+        Event::ZoneResolved { zone, result } => fleet.zone_resolved(now, out, zone, result),
+        Event::Read { policy, record, result, calls } => {
+            fleet.shared.bucket.charge(calls.saturating_sub(2), now.mono);
+            fleet.with(policy, now, out, |p, cx| p.read(cx, record, result));
+        }
+        Event::Persisted { seq } => fleet.persisted(now, out, seq),
+        Event::StoreFailed { seq, error } => fleet.store_failed(now, out, seq, error),
+        Event::Answered { intent, answer } => {
+            for zone in &mut fleet.shared.zones {
+                if zone.in_flight.as_ref() == Some(&intent) {
+                    zone.in_flight = None;
+                }
+            }
+            if let Some(idx) = fleet.policy_of_intent(&intent) {
+                fleet.with(idx, now, out, |p, cx| switch::answered(p, cx, answer));
+            }
+        }
+        Event::Synced { intent, result } => {
+            if let Some(idx) = fleet.policy_of_intent(&intent) {
+                fleet.with(idx, now, out, |p, cx| verify::synced(p, cx, &intent, &result));
+            }
+        }
+        Event::Observed { policy, answers } => {
+            fleet.with(policy, now, out, |p, cx| p.observed(cx, &answers));
+        }
+        Event::Answers { policy, asked, answers } => {
+            fleet.with(policy, now, out, |p, cx| verify::answers(p, cx, asked, &answers));
+        }
+        Event::ByName { policy, probe, .. } => {
+            fleet.with(policy, now, out, |p, cx| verify::by_name(p, cx, probe.target, probe.outcome));
+        }
+        Event::Window { policy, open } => {
+            fleet.with(policy, now, out, |p, _| p.window_open = open || p.policy.failback.window.is_none());
+        }
+        Event::Command { id, command } => fleet.command(now, out, id, &command),
+        Event::Wake => {}
+    }
+    fleet.finish(now, out);
+}
+
+impl Fleet {
+    /// An outcome that changes nothing is counted without looking at the rest of the policy.
+    fn outcome(&mut self, now: Now, out: &mut Vec<Action>, probed: &super::event::Probed) {
+        let Some(p) = self.policies.get_mut(probed.policy.index()).and_then(Option::as_mut) else { return };
+        let quiet = !p.fast
+            && probed.outcome == crate::domain::Outcome::Up
+            && p.health_of(probed.target)
+                .is_some_and(|h| h.is_settled() && h.failures() == 0 && h.state() == crate::domain::Health::Up);
+        if quiet {
+            let mut cx = Cx { now, shared: &mut self.shared, out, entry: JournalEntry::default() };
+            p.outcome(&mut cx, probed);
+        } else {
+            self.with(probed.policy, now, out, |p, cx| p.outcome(cx, probed));
+        }
+    }
 }
 
 /// When `Event::Wake` is due; `None`: nothing is waiting for time.
 pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
-    let _ = fleet;
-    None
+    let shared = &fleet.shared;
+    let policies = fleet.timers.first().map(|(at, _)| *at);
+    let doubt = fleet.states().any(|(_, p)| needs_sight(p, shared));
+    let sight = shared.sight.round_due(doubt);
+    let zones = shared.zones.iter().filter(|z| z.info.is_none() && !z.resolving).map(|z| z.next_try).min();
+    let store = fleet.store_retry.filter(|_| shared.store_broken.is_some());
+    let calls = shared
+        .calls
+        .first_key_value()
+        .and_then(|(_, pending)| fleet.call_of(pending))
+        .map(|(_, cost)| ready_at(shared, cost));
+    let writes = fleet.states().filter_map(|(_, p)| {
+        let at = p.write.as_ref()?.ready_at()?;
+        let free = shared.zones.get(p.zone.index())?.in_flight.is_none();
+        free.then(|| at.max(ready_at(shared, 1)))
+    });
+    [policies, sight, zones, store, calls, writes.min()].into_iter().flatten().min()
+}
+
+fn ready_at(shared: &Shared, cost: u32) -> Tick {
+    shared.bucket.ready_at(cost, shared.bucket.filled_at())
 }
 
 /// Why and why not, of one policy; `None` for a number not in force.
 pub fn report(fleet: &Fleet, policy: PolicyIdx, now: Now) -> Option<Report> {
-    let _ = (fleet, policy, now);
-    None
+    fleet.state(policy).map(|p| why::report(p, &fleet.shared, now))
 }

@@ -5,12 +5,27 @@
 //! iterates a hash map; a test reads the source and keeps it so.
 
 pub mod action;
+mod brake;
+pub mod budget;
 pub mod event;
+pub mod fence;
 pub mod fleet;
+mod guard;
+mod health;
+pub mod ids;
 pub mod intent;
 pub mod journal;
+mod live;
 pub mod notice;
+pub mod plan;
+mod policy;
 pub mod report;
+mod select;
+mod sight;
+mod state;
+mod switch;
+mod verify;
+mod why;
 pub mod zone;
 
 pub use fleet::{Fleet, Mode, next_deadline, report, step};

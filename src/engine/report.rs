@@ -127,6 +127,8 @@ pub enum Rule {
     LiveForeign,
     LiveAbsent,
     LiveSplit,
+    /// A person or another tool changed the record; optional moves wait.
+    Drift,
     NotJudged,
     NotAdopted,
     FenceForeign,

@@ -1,0 +1,344 @@
+//! The fence: the TXT record that makes a stale write fail, and what its value means.
+//!
+//! One fence per managed record, named after what it locks. Reading is tolerant (case, octal,
+//! unknown keys), deleting is exact: the listed set goes back byte for byte.
+
+use std::fmt;
+
+use crate::domain::{ClusterName, Epoch, InstanceName, PolicyId, RecordName, RecordNameError, UnixMs};
+
+use super::intent::Kind;
+use super::zone::LiveSet;
+
+/// TTL of every fence, seconds.
+pub const FENCE_TTL: u32 = 60;
+
+/// Longest value: one TXT string (RFC 1035 3.3).
+pub const MAX_VALUE: usize = 255;
+
+/// Name of the fence of `record` in `zone`: `<labels>._failoverd.<zone>`.
+pub fn fence_name(record: &RecordName, zone: &RecordName) -> Result<RecordName, RecordNameError> {
+    let relative = record.relative_to(zone).unwrap_or(record.as_str());
+    let labels = match relative {
+        "" => "_apex".to_owned(),
+        "*" => "_any".to_owned(),
+        other => other.strip_prefix("*.").map_or_else(|| other.to_owned(), |rest| format!("_any.{rest}")),
+    };
+    RecordName::new(&format!("{labels}._failoverd.{zone}"))
+}
+
+/// The state a fence carries for every instance; its `m=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FenceMode {
+    Auto,
+    Frozen,
+    Forced,
+    Locked,
+    Released,
+}
+
+impl FenceMode {
+    const ALL: [(FenceMode, &'static str); 5] = [
+        (FenceMode::Auto, "auto"),
+        (FenceMode::Frozen, "frozen"),
+        (FenceMode::Forced, "forced"),
+        (FenceMode::Locked, "locked"),
+        (FenceMode::Released, "released"),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(m, _)| *m == self).map_or("auto", |(_, text)| text)
+    }
+}
+
+/// A fence's value, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceValue {
+    pub epoch: Epoch,
+    pub policy: PolicyId,
+    pub cluster: ClusterName,
+    pub instance: InstanceName,
+    /// Makes every value new; names the write.
+    pub attempt: String,
+    pub written: UnixMs,
+    pub kind: FenceKind,
+    /// Automatic moves in the hour before the write.
+    pub moves: u32,
+    pub mode: FenceMode,
+    /// End of the mode, 0 for none.
+    pub until: UnixMs,
+    pub config: String,
+    /// Target published by the write, or its hash (see [`target_token`]).
+    pub to: String,
+}
+
+/// A kind we know or one of a newer version, which is legal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FenceKind {
+    Known(Kind),
+    Other(String),
+}
+
+impl FenceKind {
+    pub fn is_automatic_move(&self) -> bool {
+        matches!(self, FenceKind::Known(kind) if kind.is_automatic_move())
+    }
+}
+
+impl fmt::Display for FenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FenceKind::Known(kind) => kind.fmt(f),
+            FenceKind::Other(text) => f.pad(text),
+        }
+    }
+}
+
+impl FenceValue {
+    /// The value as written, without quotes. Its characters are `[a-z0-9=._/:-]` and space by
+    /// construction: every part is a label, a number or a hash.
+    pub fn encode(&self) -> String {
+        format!(
+            "v=1 e={} p={} o={}/{} a={} t={} k={} h={} m={} u={} c={} to={}",
+            self.epoch,
+            self.policy,
+            self.cluster,
+            self.instance,
+            self.attempt,
+            self.written.secs(),
+            self.kind,
+            self.moves,
+            self.mode.as_str(),
+            self.until.secs(),
+            self.config,
+            self.to,
+        )
+    }
+
+    /// Reads a decoded value. The error is a sentence for people.
+    pub fn parse(text: &str) -> Result<FenceValue, String> {
+        let lower = text.to_ascii_lowercase();
+        let pairs: Vec<(&str, &str)> = lower.split_ascii_whitespace().filter_map(|word| word.split_once('=')).collect();
+        let get = |key: &str| pairs.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        let need = |key: &str| get(key).ok_or_else(|| format!("it has no `{key}=`"));
+        let number = |key: &str| need(key)?.parse::<u64>().map_err(|_| format!("its `{key}=` is not a number"));
+        match get("v") {
+            Some("1") => {}
+            Some(other) => return Err(format!("it is of version {other}, newer than this program; upgrade failoverd")),
+            None => return Err("it has no `v=`".into()),
+        }
+        let (cluster, instance) = need("o")?.split_once('/').ok_or("its `o=` is not cluster/instance")?;
+        let kind = need("k")?;
+        let mode = need("m")?;
+        Ok(FenceValue {
+            epoch: Epoch(number("e")?),
+            policy: PolicyId::new(need("p")?).map_err(|e| e.to_string())?,
+            cluster: ClusterName::new(cluster).map_err(|e| e.to_string())?,
+            instance: InstanceName::new(instance).map_err(|e| e.to_string())?,
+            attempt: need("a")?.to_owned(),
+            written: UnixMs::from_secs(number("t")?),
+            kind: Kind::ALL
+                .into_iter()
+                .find(|k| k.as_str() == kind)
+                .map_or_else(|| FenceKind::Other(kind.to_owned()), FenceKind::Known),
+            moves: u32::try_from(number("h")?).unwrap_or(u32::MAX),
+            mode: FenceMode::ALL
+                .iter()
+                .find(|(_, text)| *text == mode)
+                .map(|(m, _)| *m)
+                .ok_or_else(|| format!("its mode `{mode}` is unknown"))?,
+            until: UnixMs::from_secs(number("u")?),
+            config: need("c")?.to_owned(),
+            to: get("to").unwrap_or("").to_owned(),
+        })
+    }
+}
+
+/// The raw TXT value of a text of our charset.
+pub fn quote(value: &str) -> String {
+    format!("\"{value}\"")
+}
+
+/// Decodes one listed TXT value: quoted strings, joined, with `\"`, `\\` and octal escapes.
+pub fn unquote(raw: &str) -> Option<String> {
+    let mut out = Vec::new();
+    let mut bytes = raw.trim().bytes().peekable();
+    let mut inside = false;
+    while let Some(byte) = bytes.next() {
+        match (inside, byte) {
+            (_, b'"') => inside = !inside,
+            (true, b'\\') => {
+                let first = bytes.next()?;
+                if first.is_ascii_digit() {
+                    let digits = [first, bytes.next()?, bytes.next()?];
+                    out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 8).ok()?);
+                } else {
+                    out.push(first);
+                }
+            }
+            (true, other) => out.push(other),
+            (false, b' ') => {}
+            (false, _) => return None,
+        }
+    }
+    if inside { None } else { String::from_utf8(out).ok() }
+}
+
+/// What stands at a fence's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fence {
+    Absent,
+    /// Our cluster's, whichever instance wrote it.
+    Ours {
+        value: FenceValue,
+        raw: LiveSet,
+    },
+    /// Another cluster's: read-only for us.
+    Foreign {
+        value: FenceValue,
+    },
+    /// Several values, an unknown version, not parsable, not a simple TXT set.
+    Unusable {
+        why: String,
+    },
+}
+
+impl Fence {
+    /// Judges the sets listed at the fence's name.
+    pub fn classify(sets: &[LiveSet], cluster: &ClusterName) -> Fence {
+        let txt: Vec<&LiveSet> = sets.iter().filter(|s| s.rtype == "TXT").collect();
+        let raw = match txt.as_slice() {
+            [] => return Fence::Absent,
+            [one] if one.is_simple() => *one,
+            _ => return Fence::Unusable { why: "it is not one simple TXT set".into() },
+        };
+        let [value] = raw.values.as_slice() else {
+            return Fence::Unusable { why: format!("it has {} values instead of one", raw.values.len()) };
+        };
+        let parsed =
+            unquote(value).ok_or_else(|| "it is not a quoted text".to_owned()).and_then(|t| FenceValue::parse(&t));
+        match parsed {
+            Err(why) => Fence::Unusable { why },
+            Ok(value) if value.cluster == *cluster => Fence::Ours { value, raw: raw.clone() },
+            Ok(value) => Fence::Foreign { value },
+        }
+    }
+
+    pub fn ours(&self) -> Option<(&FenceValue, &LiveSet)> {
+        match self {
+            Fence::Ours { value, raw } => Some((value, raw)),
+            _ => None,
+        }
+    }
+}
+
+/// `to=` of a target: its name, or `x-` and 12 hex digits of its hash when longer than 24.
+pub fn target_token(name: &str) -> String {
+    if name.len() <= 24 { name.to_owned() } else { format!("x-{}", super::ids::short_hash(&["to", name], 12)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ZoneId;
+
+    fn value() -> FenceValue {
+        FenceValue {
+            epoch: Epoch(42),
+            policy: PolicyId::new("web").unwrap(),
+            cluster: ClusterName::new("prod").unwrap(),
+            instance: InstanceName::new("use1-a").unwrap(),
+            attempt: "k3f9-1".into(),
+            written: UnixMs::from_secs(1_800_000_000),
+            kind: FenceKind::Known(Kind::Failover),
+            moves: 1,
+            mode: FenceMode::Auto,
+            until: UnixMs(0),
+            config: "0a1b2c3d".into(),
+            to: "eu-west-1".into(),
+        }
+    }
+
+    fn txt(values: &[&str]) -> LiveSet {
+        LiveSet {
+            rtype: "TXT".into(),
+            ttl: Some(60),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+            routing: None,
+            alias: None,
+        }
+    }
+
+    #[test]
+    fn a_value_reads_back_as_it_was_written() {
+        let text = value().encode();
+        assert_eq!(
+            text,
+            "v=1 e=42 p=web o=prod/use1-a a=k3f9-1 t=1800000000 k=failover h=1 m=auto u=0 c=0a1b2c3d to=eu-west-1"
+        );
+        assert_eq!(FenceValue::parse(&text), Ok(value()));
+        assert_eq!(
+            FenceValue::parse(&(text.to_uppercase() + " future=1")),
+            Ok(value()),
+            "case and unknown keys are legal"
+        );
+        assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"=._/:- ".contains(&b)));
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_unusable_and_says_why() {
+        let ok = quote(&value().encode());
+        let cluster = value().cluster;
+        let weighted = LiveSet { routing: Some("w".into()), ..txt(&[&ok]) };
+        let cases: Vec<(Vec<LiveSet>, &str)> = vec![
+            (vec![txt(&[&ok, &ok])], "it has 2 values"),
+            (vec![weighted], "not one simple TXT set"),
+            (vec![txt(&["\"v=2 e=1\""])], "newer than this program"),
+            (vec![txt(&["\"hello\""])], "no `v=`"),
+            (vec![txt(&["\"v=1 e=x p=web o=a/b\""])], "no `k=`"),
+            (vec![txt(&[&ok.replace("e=42", "e=-1")])], "`e=` is not a number"),
+            (vec![txt(&[&ok.replace("m=auto", "m=odd")])], "mode `odd` is unknown"),
+            (vec![txt(&["\"open"])], "not a quoted text"),
+        ];
+        for (sets, why) in cases {
+            match Fence::classify(&sets, &cluster) {
+                Fence::Unusable { why: got } => assert!(got.contains(why), "{got} / {why}"),
+                other => panic!("{other:?} for {why}"),
+            }
+        }
+        assert_eq!(Fence::classify(&[], &cluster), Fence::Absent);
+        assert!(matches!(Fence::classify(&[txt(&[&ok])], &cluster), Fence::Ours { .. }));
+        assert!(matches!(Fence::classify(&[txt(&[&ok])], &ClusterName::new("other").unwrap()), Fence::Foreign { .. }));
+    }
+
+    #[test]
+    fn listed_text_is_decoded_in_every_spelling() {
+        for (raw, text) in [
+            ("\"a b\"", Some("a b")),
+            ("\"a\" \"b\"", Some("ab")),
+            (r#""\141\"\\""#, Some("a\"\\")),
+            ("a", None),
+            ("\"a", None),
+            (r#""\9"#, None),
+        ] {
+            assert_eq!(unquote(raw).as_deref(), text, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_fence_is_named_after_what_it_locks() {
+        let zone = RecordName::new("example.com").unwrap();
+        let cases = [
+            ("www.example.com", "www._failoverd.example.com"),
+            ("example.com", "_apex._failoverd.example.com"),
+            ("*.example.com", "_any._failoverd.example.com"),
+            ("*.a.example.com", "_any.a._failoverd.example.com"),
+        ];
+        for (record, fence) in cases {
+            assert_eq!(fence_name(&RecordName::new(record).unwrap(), &zone).unwrap().as_str(), fence);
+        }
+        assert_eq!(ZoneId::new("/hostedzone/Z1").as_str(), "Z1");
+        assert_eq!(target_token("eu-west-1"), "eu-west-1");
+        assert_eq!(target_token(&"x".repeat(40)).len(), 14);
+    }
+}

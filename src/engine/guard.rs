@@ -1,0 +1,327 @@
+//! Every reason not to make a wanted automatic move. All are listed, the first decides; an empty
+//! list is the permission. Asked when deciding and again just before the batch goes on the wire.
+
+use std::time::Duration;
+
+use crate::domain::time::human;
+use crate::domain::{FailbackMode, Health, TargetIdx, Tick};
+
+use super::fence::{Fence, FenceMode};
+use super::intent::Kind;
+use super::live::View;
+use super::report::{Refusal, Rule};
+use super::select::Want;
+use super::state::{PolicyState, Shared};
+
+/// When the question is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Decision,
+    /// The move is this policy's own, already recorded and about to be sent.
+    Wire,
+}
+
+pub(super) fn refusals(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At) -> Vec<Refusal> {
+    let mut list = List(Vec::new());
+    ground(p, shared, want, at, &mut list);
+    hand(p, want, now, &mut list);
+    if let Some(why) = &shared.sight.blind {
+        list.add(Rule::Blind, why.clone(), "it clears by itself when this controller sees again");
+    }
+    evidence(p, shared, now, want, &mut list);
+    brakes(p, shared, now, want, &mut list);
+    if matches!(want.kind, Kind::Failback | Kind::Repair) {
+        optional(p, shared, now, want, &mut list);
+    }
+    if let Some(trouble) = &p.write_trouble
+        && trouble.next_try > now
+    {
+        let text = format!("the provider refused the last write: {}", trouble.message);
+        list.add(
+            Rule::WriteRefused,
+            text,
+            format!("cure the cause; tried again in {}", human(trouble.next_try.since(now))),
+        );
+    }
+    list.0
+}
+
+struct List(Vec<Refusal>);
+
+impl List {
+    fn add(&mut self, rule: Rule, text: impl Into<String>, change: impl Into<String>) {
+        self.0.push(Refusal { rule, text: text.into(), change: change.into() });
+    }
+}
+
+/// Is there a record, a fence and a free hand to write with?
+fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List) {
+    let id = &p.policy.id;
+    if shared.zones.get(p.zone.index()).is_none_or(|z| z.info.is_none()) {
+        list.add(
+            Rule::ZoneUnresolved,
+            "the zone has not been found yet",
+            "see the provider's message in `failoverd status`",
+        );
+    }
+    match &p.live.view {
+        View::Target(_) => {}
+        View::NotRead => list.add(
+            Rule::LiveUnknown,
+            "the live record has not been read yet",
+            "it is read as soon as the provider answers",
+        ),
+        View::Unreadable(what) => list.add(Rule::LiveUnknown, what.clone(), "correct the record by hand"),
+        View::Split(what) => list.add(
+            Rule::LiveSplit,
+            what.clone(),
+            format!("`failoverd adopt {id} --to TARGET` makes the records agree"),
+        ),
+        View::Foreign(what) if want.kind != Kind::Repair => {
+            list.add(Rule::LiveForeign, what.clone(), format!("`failoverd adopt {id} --to TARGET` replaces it"))
+        }
+        View::Absent if want.kind != Kind::Repair => list.add(
+            Rule::LiveAbsent,
+            "the record does not exist",
+            format!("`failoverd adopt {id} --to TARGET` creates it"),
+        ),
+        View::Foreign(_) | View::Absent => {}
+    }
+    for (name, fence) in p.policy.records.iter().zip(&p.live.fences) {
+        match fence {
+            Fence::Ours { .. } => {}
+            Fence::Absent if want.kind == Kind::Adopt => {}
+            Fence::Absent => list.add(
+                Rule::NotAdopted,
+                format!("{name} has no fence yet; without one no automatic move is made"),
+                format!("`failoverd adopt {id}` on a calm day creates it"),
+            ),
+            Fence::Foreign { value } => list.add(
+                Rule::FenceForeign,
+                format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy),
+                "this controller only watches; let the other cluster release it",
+            ),
+            Fence::Unusable { why } => list.add(
+                Rule::FenceUnusable,
+                format!("the fence of {name} cannot be used: {why}"),
+                "restore the TXT record by hand, or delete it and adopt the policy again",
+            ),
+        }
+    }
+    if p.live.fences.contains(&Fence::Absent) && p.known_epoch.0 > 0 {
+        list.add(
+            Rule::FenceUnusable,
+            format!("the fence is gone although epoch {} was written", p.known_epoch),
+            format!("find out who deleted it, then `failoverd adopt {id} --to TARGET`"),
+        );
+    }
+    if at == At::Decision {
+        if let Some(write) = &p.write {
+            let text = format!("write {} ({}) has no outcome yet", write.intent.id, write.intent.kind);
+            let rule = if write.intent.kind.writes_addresses() && !write.is_resolving() {
+                Rule::MoveInFlight
+            } else {
+                Rule::IntentOpen
+            };
+            list.add(rule, text, "it is resolved first");
+        }
+        if p.settling.iter().any(|s| s.is_unjudged_move()) {
+            list.add(Rule::MoveInFlight, "the last move is being proven", "wait for its verdict");
+        }
+    }
+    if let Some(error) = &shared.store_broken {
+        list.add(
+            Rule::StoreFailed,
+            format!("the state could not be written: {error}"),
+            "free the disk; probing goes on",
+        );
+    }
+}
+
+/// A person's hand, here or through the fence.
+fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
+    let id = &p.policy.id;
+    if let Some(freeze) = &p.brakes.frozen {
+        list.add(
+            Rule::Frozen,
+            format!("frozen by {} since {}: {}", freeze.by, freeze.since, freeze.reason),
+            format!("`failoverd unfreeze {id}`"),
+        );
+    }
+    if p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == FenceMode::Forced)) {
+        list.add(Rule::Forced, "the record is forced by a person", format!("`failoverd unfreeze {id}`"));
+    }
+    let Some(lock) = &p.brakes.locked else { return };
+    let unlock = format!("`failoverd ack {id}` after finding the cause");
+    if want.kind != Kind::Failover {
+        return list.add(Rule::Locked, "locked out after too many automatic moves", unlock);
+    }
+    if let Some(left) = lock.left(now) {
+        list.add(
+            Rule::Locked,
+            format!("locked out; the next move away from a dead target is open in {}", human(left)),
+            unlock.clone(),
+        );
+    }
+    let soaked =
+        |to: TargetIdx| p.health_of(to).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
+    if !want.to.is_some_and(soaked) {
+        let text = format!("locked out; the destination must be healthy for {} first", human(p.policy.failback.soak));
+        list.add(Rule::Locked, text, unlock);
+    }
+}
+
+/// Sight and proof, both younger than the doubt.
+fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
+    if want.kind == Kind::Adopt {
+        return;
+    }
+    let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
+    if shared.sight.has_witnesses() && want.kind != Kind::Repair {
+        match since {
+            Some(since) if shared.sight.proven_since(since) => {}
+            Some(_) => list.add(
+                Rule::NoSight,
+                format!("{} since the doubt began, a majority is needed", shared.sight.witness_text()),
+                "a witness round is under way",
+            ),
+            None => {}
+        }
+    }
+    match want.to {
+        None => {
+            let others: Vec<String> =
+                p.policy.indices().filter(|i| Some(*i) != p.active()).map(|i| one_line(p, i, now)).collect();
+            let text = if others.is_empty() { "there is no other target".to_owned() } else { others.join("; ") };
+            list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven");
+        }
+        Some(to) if want.kind != Kind::Repair => {
+            let proven = p.policy.target(to).zip(p.health_of(to)).is_some_and(|(t, h)| h.is_proven(&t.check, now));
+            if p.proof.or(p.doubt.as_ref().map(|d| d.since)).is_some() && !proven {
+                list.add(Rule::StaleEvidence, one_line(p, to, now), "fresh successes are being collected");
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+fn one_line(p: &PolicyState, idx: TargetIdx, now: Tick) -> String {
+    let (Some(t), Some(h)) = (p.policy.target(idx), p.health_of(idx)) else { return String::new() };
+    let last = h.last().map_or("not probed yet".to_owned(), |l| l.outcome.to_string());
+    match h.state() {
+        Health::Up if !h.is_proven(&t.check, now) => {
+            format!("{} is up but not proven since the doubt began ({last})", t.name)
+        }
+        state => format!("{} is {state} ({last})", t.name),
+    }
+}
+
+/// Hold-down, flap budget, fleet guard (design section 4.8).
+fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
+    if !want.kind.is_automatic_move() || want.kind == Kind::Rollback {
+        return;
+    }
+    let wait = |left: Duration| format!("wait {}", human(left));
+    if let Some(left) = p.brakes.hold_down_left(now) {
+        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), wait(left));
+    }
+    if let Some(until) = p.brakes.peer_until.filter(|until| *until > now) {
+        let text = "another instance moved the record just now; it is not reversed at once";
+        list.add(Rule::PeerRecent, text, wait(until.since(now)));
+    }
+    let fresh_failures = || p.active().and_then(|a| p.health_of(a)).and_then(|h| h.failing_since());
+    if want.kind == Kind::Failover
+        && let (Some(peer), Some(failing)) = (p.brakes.peer_since, fresh_failures())
+        && failing < peer
+    {
+        list.add(
+            Rule::PeerRecent,
+            "the failures seen began before another instance moved the record",
+            "failures that began after it count",
+        );
+    }
+    if p.brakes.locked.is_none() && flap_budget_is_spent(p, now) {
+        let text = format!(
+            "{} automatic moves in the last hour, budget {} keeps one for the undo",
+            p.brakes.moves_last_hour(now),
+            p.policy.failover.flap_budget
+        );
+        list.add(Rule::FlapBudget, text, "moves older than an hour no longer count");
+    }
+    if let Some(text) = fleet_guard(p, shared, now) {
+        list.add(Rule::FleetGuard, text, "raise [guard] in failoverd.toml if this is meant");
+    }
+}
+
+/// A forward move needs budget for itself and its undo.
+pub(super) fn flap_budget_is_spent(p: &PolicyState, now: Tick) -> bool {
+    p.brakes.moves_last_hour(now).saturating_add(2) > p.policy.failover.flap_budget
+}
+
+/// Leaving one region counts once, however many policies do it.
+fn fleet_guard(p: &PolicyState, shared: &Shared, now: Tick) -> Option<String> {
+    let guard = &shared.settings.guard;
+    let policies = shared.policies.max(1);
+    let allowed = f64::from(guard.floor).max((guard.max_changed * f64::from(policies)).ceil());
+    let recent = shared.recent_moves.iter().filter(|(at, _)| now.since(*at) < guard.per);
+    let mut regions: Vec<_> = recent.map(|(_, region)| region.clone()).collect();
+    let mine = p.active().and_then(|a| p.region_of(a)).cloned();
+    if mine.is_some() && regions.contains(&mine) {
+        return None;
+    }
+    let unnamed = regions.iter().filter(|r| r.is_none()).count();
+    regions.sort();
+    regions.dedup();
+    let count = regions.iter().filter(|r| r.is_some()).count() + unnamed;
+    (f64::from(u32::try_from(count).unwrap_or(u32::MAX)) >= allowed).then(|| {
+        format!("{count} moves in {} reach the fleet guard ({allowed} of {policies} policies)", human(guard.per))
+    })
+}
+
+/// What holds back optional moves only.
+fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
+    let id = &p.policy.id;
+    if want.kind == Kind::Failback {
+        if p.policy.failback.mode != FailbackMode::Auto {
+            list.add(
+                Rule::FailbackOff,
+                "failback is by hand",
+                format!("`failoverd adopt {id} --to TARGET` moves it back"),
+            );
+        }
+        if let Some(drift) = &p.live.drift {
+            list.add(Rule::Drift, drift.clone(), "undo the edit, or `failoverd adopt` to accept it");
+        }
+        let healthy = want.to.and_then(|to| p.health_of(to)).and_then(|h| h.healthy_for(now)).unwrap_or_default();
+        if healthy < p.policy.failback.soak {
+            let left = p.policy.failback.soak.saturating_sub(healthy);
+            list.add(
+                Rule::Soak,
+                format!("healthy for {} of {}", human(healthy), human(p.policy.failback.soak)),
+                format!("wait {}", human(left)),
+            );
+        }
+        if p.doubt.is_some() {
+            list.add(Rule::NotJudged, "the active target is in doubt", "it is judged first");
+        }
+    }
+    if !p.window_open {
+        list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");
+    }
+    if p.brakes.unverified {
+        list.add(Rule::Unverified, "the last move is unverified", format!("`failoverd ack {id}` after looking"));
+    }
+    if p.brakes.failback_blocked {
+        list.add(Rule::AfterRollback, "automatic failback is off after a rollback", format!("`failoverd ack {id}`"));
+    }
+    let skew = p
+        .live
+        .fences
+        .iter()
+        .filter_map(Fence::ours)
+        .find(|(v, _)| v.config != p.policy.config_hash && v.instance != shared.settings.instance);
+    if let Some((value, _)) = skew {
+        let text = format!("{} runs another configuration of this policy (c={})", value.instance, value.config);
+        list.add(Rule::ConfigSkew, text, format!("give both the same file, then `failoverd ack {id}`"));
+    }
+}

@@ -1,0 +1,247 @@
+//! Doubt yourself: can *this* controller see (design section 4.3)?
+//!
+//! Two signs of blindness, either is enough: no strict majority of the configured witnesses
+//! answers, or most targets of two or more regions began failing at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::{RegionName, Tick, WitnessIdx};
+
+use super::event::Witnessed;
+
+/// Two regions that began failing within this of each other failed "at once".
+const AT_ONCE: Duration = Duration::from_secs(60);
+const CALM_ROUND: Duration = Duration::from_secs(30);
+const DOUBT_ROUND: Duration = Duration::from_secs(1);
+/// A round that brought no answer is given up after this.
+const ROUND_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) struct Sight {
+    witnesses: Vec<WitnessState>,
+    last_round: Option<Tick>,
+    outstanding: u32,
+    hurried: bool,
+    regions: BTreeMap<RegionName, RegionState>,
+    /// Why we are blind; `None` while we see.
+    pub blind: Option<String>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct WitnessState {
+    /// Start of its last probe that was answered.
+    answered: Option<Tick>,
+    latest: Option<bool>,
+}
+
+#[derive(Clone, Default)]
+struct RegionState {
+    targets: u32,
+    failing: u32,
+    /// When more than half began to fail; `Some(None)`: before this run.
+    mostly: Option<Option<Tick>>,
+}
+
+impl Sight {
+    pub fn new(witnesses: usize) -> Sight {
+        Sight {
+            witnesses: vec![WitnessState::default(); witnesses],
+            last_round: None,
+            outstanding: 0,
+            hurried: false,
+            regions: BTreeMap::new(),
+            blind: None,
+        }
+    }
+
+    pub fn has_witnesses(&self) -> bool {
+        !self.witnesses.is_empty()
+    }
+
+    pub fn add_target(&mut self, region: &RegionName) {
+        self.regions.entry(region.clone()).or_default().targets += 1;
+    }
+
+    pub fn remove_target(&mut self, region: &RegionName, failing: bool, now: Tick) {
+        if let Some(state) = self.regions.get_mut(region) {
+            state.targets = state.targets.saturating_sub(1);
+            state.failing = state.failing.saturating_sub(u32::from(failing));
+            state.judge(now);
+        }
+    }
+
+    /// A target began (`true`) or ceased to fail; `long`: it was down already before this run.
+    pub fn target_failing(&mut self, region: &RegionName, failing: bool, long: bool, now: Tick) {
+        if let Some(state) = self.regions.get_mut(region) {
+            state.failing = if failing { state.failing + 1 } else { state.failing.saturating_sub(1) };
+            state.judge(now);
+            if long && let Some(since) = &mut state.mostly {
+                *since = None;
+            }
+        }
+    }
+
+    /// When the next round is due, given whether anything is in doubt; `None` without witnesses.
+    pub fn round_due(&self, doubt: bool) -> Option<Tick> {
+        if self.witnesses.is_empty() {
+            return None;
+        }
+        if self.hurried {
+            return Some(Tick(0));
+        }
+        let period = if doubt || self.blind.is_some() { DOUBT_ROUND } else { CALM_ROUND };
+        match (self.last_round, self.outstanding) {
+            (None, _) => Some(Tick(0)),
+            (Some(at), 0) => Some(at + period),
+            (Some(at), _) => Some(at + ROUND_LIMIT),
+        }
+    }
+
+    /// A doubt began: the next round is due at once.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
+    pub fn round_started(&mut self, now: Tick) {
+        self.hurried = false;
+        self.last_round = Some(now);
+        self.outstanding = u32::try_from(self.witnesses.len()).unwrap_or(u32::MAX);
+    }
+
+    pub fn witnessed(&mut self, witnessed: &Witnessed) {
+        let Witnessed { witness: WitnessIdx(idx), started, answered } = *witnessed;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if let Some(state) = self.witnesses.get_mut(idx as usize) {
+            state.latest = Some(answered);
+            if answered {
+                state.answered = state.answered.max(Some(started));
+            }
+        }
+    }
+
+    /// A strict majority answered probes started at or after `since`, and answers still.
+    pub fn proven_since(&self, since: Tick) -> bool {
+        let good = self
+            .witnesses
+            .iter()
+            .filter(|w| w.latest == Some(true) && w.answered.is_some_and(|at| at >= since))
+            .count();
+        self.witnesses.is_empty() || good * 2 > self.witnesses.len()
+    }
+
+    /// `2 of 3 witnesses answer`.
+    pub fn witness_text(&self) -> String {
+        let good = self.witnesses.iter().filter(|w| w.latest == Some(true)).count();
+        format!("{good} of {} witnesses answer", self.witnesses.len())
+    }
+
+    /// Judges blindness anew. `Some(true)`: just went blind; `Some(false)`: sees again.
+    pub fn judge(&mut self) -> Option<bool> {
+        let blind = self.witness_blindness().or_else(|| self.region_blindness());
+        let flip = (blind.is_some() != self.blind.is_some()).then_some(blind.is_some());
+        self.blind = blind;
+        flip
+    }
+
+    fn witness_blindness(&self) -> Option<String> {
+        let asked = self.witnesses.iter().filter(|w| w.latest.is_some()).count();
+        let good = self.witnesses.iter().filter(|w| w.latest == Some(true)).count();
+        let complete = asked == self.witnesses.len() && asked > 0;
+        (complete && good * 2 <= self.witnesses.len())
+            .then(|| format!("{}, a majority is needed: this controller may be cut off", self.witness_text()))
+    }
+
+    fn region_blindness(&self) -> Option<String> {
+        let mut mostly: Vec<(Tick, &RegionName)> =
+            self.regions.iter().filter_map(|(name, r)| Some((r.mostly??, name))).collect();
+        mostly.sort();
+        let pair = mostly.windows(2).find_map(|w| match w {
+            [(a, first), (b, second)] if b.since(*a) <= AT_ONCE => Some((first, second)),
+            _ => None,
+        })?;
+        Some(format!(
+            "most targets of {} and {} began failing at once: more likely our own sight than theirs",
+            pair.0, pair.1
+        ))
+    }
+}
+
+impl RegionState {
+    fn judge(&mut self, now: Tick) {
+        if self.failing * 2 > self.targets {
+            self.mostly.get_or_insert(Some(now));
+        } else {
+            self.mostly = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &str) -> RegionName {
+        RegionName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_strict_majority_of_witnesses_that_answered_after_the_failure_proves_sight() {
+        let mut sight = Sight::new(3);
+        assert!(!sight.proven_since(Tick(0)));
+        for (witness, started, answered) in [(0, 10, true), (1, 10, false), (2, 5, true)] {
+            sight.witnessed(&Witnessed { witness: WitnessIdx(witness), started: Tick(started), answered });
+        }
+        assert!(sight.proven_since(Tick(5)));
+        assert!(!sight.proven_since(Tick(6)), "one of three is no majority");
+        assert_eq!(sight.judge(), None);
+        sight.witnessed(&Witnessed { witness: WitnessIdx(0), started: Tick(20), answered: false });
+        assert!(!sight.proven_since(Tick(5)), "a witness that fell silent proves nothing");
+        assert_eq!(sight.judge(), Some(true));
+        sight.witnessed(&Witnessed { witness: WitnessIdx(1), started: Tick(30), answered: true });
+        assert_eq!(sight.judge(), Some(false));
+        let two = Sight::new(2);
+        assert!(!two.proven_since(Tick(0)), "one of two is no strict majority");
+    }
+
+    #[test]
+    fn two_regions_failing_at_once_is_blindness_and_one_region_is_not() {
+        // (region, began failing at ms; None: long ago) and whether that is blindness
+        type Failing<'a> = &'a [(&'a str, Option<u64>)];
+        let cases: [(Failing, bool); 5] = [
+            (&[("a", Some(1000))], false),
+            (&[("a", Some(1000)), ("b", Some(2000))], true),
+            (&[("a", Some(1000)), ("b", Some(70_000))], false),
+            (&[("a", None), ("b", Some(2000))], false),
+            (&[("a", Some(1000)), ("b", Some(70_000)), ("c", Some(80_000))], true),
+        ];
+        for (failing, blind) in cases {
+            let mut sight = Sight::new(0);
+            for name in ["a", "b", "c"] {
+                sight.add_target(&region(name));
+            }
+            for (name, at) in failing {
+                sight.target_failing(&region(name), true, at.is_none(), Tick(at.unwrap_or(0)));
+            }
+            sight.judge();
+            assert_eq!(sight.blind.is_some(), blind, "{failing:?}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_region_is_not_most_of_it() {
+        let mut sight = Sight::new(0);
+        for name in ["a", "a", "b", "b"] {
+            sight.add_target(&region(name));
+        }
+        for name in ["a", "b"] {
+            sight.target_failing(&region(name), true, false, Tick(1));
+        }
+        assert_eq!(sight.judge(), None);
+        for name in ["a", "b"] {
+            sight.target_failing(&region(name), true, false, Tick(2));
+        }
+        assert_eq!(sight.judge(), Some(true));
+        sight.target_failing(&region("b"), false, false, Tick(3));
+        assert_eq!(sight.judge(), Some(false));
+    }
+}

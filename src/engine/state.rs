@@ -1,0 +1,342 @@
+//! What the engine remembers: of the fleet (`Shared`), of one zone and of one policy.
+//! Plain state with small helpers; the rules are in the rooms beside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::{
+    Epoch, FleetSettings, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneRef,
+};
+
+use super::action::Action;
+use super::brake::Brakes;
+use super::budget::TokenBucket;
+use super::fleet::Mode;
+use super::health::TargetHealth;
+use super::intent::{Intent, IntentId};
+use super::journal::{IncidentId, JournalEntry, PolicySnapshot, TargetSnapshot, Transition, TransitionKind};
+use super::live::Live;
+use super::notice::{Moved, Notice, NoticeKind, Severity, TimelineEntry};
+use super::report::{MoveReport, Rule};
+use super::sight::Sight;
+use super::switch::Writing;
+use super::verify::Settling;
+use super::zone::{ApiErrorKind, ZoneInfo};
+
+pub(super) struct Shared {
+    pub settings: FleetSettings,
+    pub mode: Mode,
+    pub run_id: String,
+    /// Attempts made by this process.
+    pub attempts: u64,
+    /// Journal entries made by this process.
+    pub seq: u64,
+    pub bucket: TokenBucket,
+    /// Questions to name servers: at most 20 a second over all names (design section 4.4).
+    pub questions: TokenBucket,
+    pub calls: BTreeMap<(Urgency, u64), Pending>,
+    pub zones: Vec<ZoneState>,
+    pub sight: Sight,
+    /// Starts of automatic moves within `guard.per`, by the region left.
+    pub recent_moves: Vec<(Tick, Option<RegionName>)>,
+    /// Entries whose commit opens a door.
+    pub waiting: BTreeMap<u64, PolicyIdx>,
+    /// The store refused an entry; cleared by the next commit.
+    pub store_broken: Option<String>,
+    pub notices: u64,
+    pub moved: u32,
+    pub rolled_back: u32,
+    /// Policies in force.
+    pub policies: u32,
+}
+
+/// Who goes first at the API budget, after writes (design section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    FenceRead,
+    Zone,
+    GetChange,
+    Reconcile,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Pending {
+    Resolve(crate::domain::ZoneIdx),
+    Read { policy: PolicyIdx, record: u32 },
+    GetChange { policy: PolicyIdx, intent: IntentId },
+}
+
+pub(super) struct ZoneState {
+    pub zone_ref: ZoneRef,
+    pub info: Option<ZoneInfo>,
+    /// A resolution is queued or in flight.
+    pub resolving: bool,
+    pub next_try: Tick,
+    pub tries: u32,
+    pub trouble: Option<Trouble>,
+    /// The one write in flight; ends at the HTTP answer.
+    pub in_flight: Option<IntentId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Trouble {
+    pub kind: ApiErrorKind,
+    pub message: String,
+    pub since: Tick,
+    pub told: bool,
+}
+
+pub(super) struct PolicyState {
+    pub idx: PolicyIdx,
+    pub zone: crate::domain::ZoneIdx,
+    pub policy: Policy,
+    pub health: Vec<TargetHealth>,
+    /// When each target entered its present state.
+    pub since: Vec<UnixMs>,
+    pub fast: bool,
+    pub live: Live,
+    pub doubt: Option<Doubt>,
+    /// Successes count as proof of a destination from here on.
+    pub proof: Option<Tick>,
+    pub incident: Option<Incident>,
+    pub brakes: Brakes,
+    pub write: Option<Writing>,
+    pub settling: Vec<Settling>,
+    pub refused: Option<Refused>,
+    /// Destination last announced by an observing process.
+    pub would: Option<TargetIdx>,
+    pub window_open: bool,
+    pub last_move: Option<MoveReport>,
+    pub write_trouble: Option<WriteTrouble>,
+    pub trouble: Option<Trouble>,
+    /// Targets whose going down was told.
+    pub told_down: BTreeSet<TargetIdx>,
+    /// Targets that were down already in the last run.
+    pub long_down: Vec<bool>,
+    pub dirty: bool,
+    pub known_epoch: Epoch,
+    /// Attempt of the last fence we wrote or adopted.
+    pub seen_attempt: Option<String>,
+    /// A person acknowledged; the fence is to say so.
+    pub pending_ack: bool,
+    /// Refusals by precondition in a row.
+    pub precondition_failures: u32,
+    pub wake: Option<Tick>,
+}
+
+/// From the first counted failure of the active target until it is judged or calm again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Doubt {
+    pub target: TargetIdx,
+    pub since: Tick,
+    pub since_wall: UnixMs,
+}
+
+pub(super) struct Incident {
+    pub id: IncidentId,
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// The refusal that stands, for "say it once".
+pub(super) struct Refused {
+    pub rule: Rule,
+    pub since: Tick,
+    pub told: bool,
+    /// A failover was refused; an optional move otherwise.
+    pub failover: bool,
+}
+
+/// A definite refusal of a write that only a person can cure.
+pub(super) struct WriteTrouble {
+    pub message: String,
+    pub next_try: Tick,
+    pub tries: u32,
+}
+
+/// One step over one policy: what it may read, change and emit.
+pub(super) struct Cx<'a> {
+    pub now: Now,
+    pub shared: &'a mut Shared,
+    pub out: &'a mut Vec<Action>,
+    pub entry: JournalEntry,
+}
+
+impl Cx<'_> {
+    /// Emits what was journalled since the last flush as one transaction.
+    pub fn flush(&mut self) -> Option<u64> {
+        let entry = std::mem::take(&mut self.entry);
+        if entry == JournalEntry::default() {
+            return None;
+        }
+        self.shared.seq += 1;
+        let seq = self.shared.seq;
+        self.out.push(Action::Persist { seq, entry });
+        Some(seq)
+    }
+
+    pub fn ask(&mut self, urgency: Urgency, pending: Pending) {
+        self.shared.seq += 1;
+        let n = self.shared.seq;
+        self.shared.calls.insert((urgency, n), pending);
+    }
+
+    pub fn next_attempt(&mut self) -> IntentId {
+        self.shared.attempts += 1;
+        IntentId(format!("{}-{}", self.shared.run_id, self.shared.attempts))
+    }
+}
+
+/// What a notice says beside its title.
+#[derive(Default)]
+pub(super) struct Words {
+    pub why: Vec<String>,
+    pub moved: Option<Moved>,
+    pub next: Vec<String>,
+    pub undo: Option<String>,
+}
+
+impl PolicyState {
+    pub fn active(&self) -> Option<TargetIdx> {
+        self.live.target()
+    }
+
+    pub fn health_of(&self, target: TargetIdx) -> Option<&TargetHealth> {
+        self.health.get(target.index())
+    }
+
+    pub fn name_of(&self, target: TargetIdx) -> &str {
+        self.policy.target(target).map_or("?", |t| t.name.as_str())
+    }
+
+    pub fn region_of(&self, target: TargetIdx) -> Option<&RegionName> {
+        self.policy.target(target).map(|t| &t.region)
+    }
+
+    /// Time a destination's fresh evidence stays fresh; also how long a refusal stands before a person is told.
+    pub fn evidence_age(&self) -> Duration {
+        self.policy.targets.iter().map(|t| t.check.evidence_age()).max().unwrap_or_default()
+    }
+
+    pub fn fast_interval(&self) -> Duration {
+        self.policy.targets.iter().map(|t| t.check.fast_interval).min().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// A move is being written or proven.
+    pub fn is_moving(&self) -> bool {
+        self.write.as_ref().is_some_and(|w| w.intent.kind.writes_addresses())
+            || self.settling.iter().any(Settling::is_unjudged_move)
+    }
+
+    pub fn open_incident(&mut self, cx: &Cx) {
+        if self.incident.is_none() {
+            let id = super::ids::incident_id(&cx.shared.settings.cluster, &self.policy.id, self.known_epoch);
+            self.incident = Some(Incident { id, timeline: Vec::new() });
+        }
+    }
+
+    /// Journals a change of state; it becomes a log line and a line of the incident's timeline.
+    pub fn journal(&mut self, cx: &mut Cx, kind: TransitionKind, text: impl Into<String>) {
+        let text = text.into();
+        if let Some(incident) = &mut self.incident
+            && incident.timeline.len() < 40
+        {
+            incident.timeline.push(TimelineEntry { at: cx.now.wall, text: text.clone() });
+        }
+        cx.entry.transitions.push(Transition {
+            at: cx.now.wall,
+            policy: Some(self.policy.id.clone()),
+            incident: self.incident.as_ref().map(|i| i.id.clone()),
+            kind,
+            text,
+        });
+        self.dirty = true;
+    }
+
+    pub fn tell(&mut self, cx: &mut Cx, kind: NoticeKind, severity: Severity, title: impl Into<String>, words: Words) {
+        cx.shared.notices += 1;
+        cx.entry.notices.push(Notice {
+            id: format!("{}-n{}", cx.shared.run_id, cx.shared.notices),
+            kind,
+            severity,
+            at: cx.now.wall,
+            cluster: cx.shared.settings.cluster.clone(),
+            instance: cx.shared.settings.instance.clone(),
+            policy: Some(self.policy.id.clone()),
+            incident: self.incident.as_ref().map(|i| i.id.clone()),
+            observe: cx.shared.mode == Mode::Observe,
+            title: title.into(),
+            why: words.why,
+            moved: words.moved,
+            timeline: self.incident.as_ref().map(|i| i.timeline.clone()).unwrap_or_default(),
+            next: words.next,
+            undo: words.undo,
+            to: self.policy.notify.clone(),
+        });
+    }
+
+    pub fn record_intent(&mut self, cx: &mut Cx, intent: &Intent) {
+        cx.entry.intents.retain(|i| i.id != intent.id);
+        cx.entry.intents.push(intent.clone());
+    }
+
+    pub fn snapshot(&self, now: Now) -> PolicySnapshot {
+        let target = |(t, (health, since)): (&crate::domain::Target, (&TargetHealth, &UnixMs))| TargetSnapshot {
+            name: t.name.clone(),
+            health: health.state(),
+            since: health
+                .healthy_for(now.mono)
+                .map_or(*since, |d| UnixMs(now.wall.0.saturating_sub(d.as_millis() as u64))),
+        };
+        PolicySnapshot {
+            policy: self.policy.id.clone(),
+            at: now.wall,
+            epoch: self.known_epoch,
+            targets: self.policy.targets.iter().zip(self.health.iter().zip(&self.since)).map(target).collect(),
+            moves: self.brakes.moves_as_wall(now),
+            hold_down_until: self.brakes.hold_down_as_wall(now),
+            locked: self.brakes.lock_as_snapshot(now),
+            frozen: self.brakes.frozen.clone(),
+            failback_blocked: self.brakes.failback_blocked,
+            unverified: self.brakes.unverified,
+        }
+    }
+
+    /// One line of evidence for a target: `us-east-1 down: connection refused, 3 of 3 failures in 8s`.
+    pub fn evidence(&self, target: TargetIdx, now: Now) -> String {
+        let (Some(t), Some(h)) = (self.policy.target(target), self.health_of(target)) else { return String::new() };
+        let last = match h.last() {
+            None => "not probed yet".to_owned(),
+            Some(last) => last.outcome.to_string(),
+        };
+        if h.failures() > 0 {
+            let over = h.failing_since().map_or(Duration::ZERO, |since| now.mono.since(since));
+            format!(
+                "{} {}: {last}, {} failures (fall {}) over {}",
+                t.name,
+                h.state(),
+                h.failures(),
+                t.check.fall,
+                crate::domain::time::human(over)
+            )
+        } else {
+            let healthy =
+                h.healthy_for(now.mono).map(|d| format!(" for {}", crate::domain::time::human(d))).unwrap_or_default();
+            format!(
+                "{} {}{healthy}: {last}, {} straight successes (rise {})",
+                t.name,
+                h.state(),
+                h.successes(),
+                t.check.rise
+            )
+        }
+    }
+
+    pub fn all_evidence(&self, now: Now) -> Vec<String> {
+        self.policy.indices().map(|t| self.evidence(t, now)).collect()
+    }
+
+    pub fn records_text(&self) -> String {
+        let names: Vec<&str> = self.policy.records.iter().map(RecordName::as_str).collect();
+        names.join(", ")
+    }
+}

@@ -1,0 +1,565 @@
+//! The life of one write: recorded → queued → sent → accepted, refused or lost (design section 5).
+//!
+//! The intent is durable before the request leaves. A lost reply is resolved by reading the
+//! fence; when the old value still stands it is burnt, so that the lost request can never apply.
+
+use std::time::Duration;
+
+use crate::domain::{Epoch, Health, TargetIdx, Tick, UnixMs};
+
+use super::fence::{FenceKind, FenceValue, fence_name, target_token};
+use super::guard::{At, refusals};
+use super::ids::jitter;
+use super::intent::{Intent, IntentOutcome, Kind};
+use super::journal::TransitionKind;
+use super::notice::{NoticeKind, Severity};
+use super::plan::{Ground, Plan};
+use super::report::Rule;
+use super::select::{Want, wanted};
+use super::state::{Cx, PolicyState, Urgency, Words, WriteTrouble};
+use super::verify::Settling;
+use super::zone::{Change, RefusedCode, WriteAnswer};
+
+/// A decision without renewal is never sent after this (invariant I6).
+const DECISION_LIFE: Duration = Duration::from_secs(30);
+/// A signed request is refused by the provider after this (AWS Signature Version 4).
+const SIGNATURE_LIFE: Duration = Duration::from_secs(15 * 60);
+const TELL_AFTER: Duration = Duration::from_secs(60);
+
+pub(super) struct Writing {
+    pub intent: Intent,
+    /// `None` for an intent of an earlier run, which is only resolved.
+    pub plan: Option<Plan>,
+    pub phase: Phase,
+    pub from: Option<TargetIdx>,
+    pub decided: Tick,
+    /// Last time fresh evidence repeated the decision.
+    renewed: Tick,
+    /// First counted failure to decision.
+    pub confirmed: Option<Duration>,
+    /// Why it must not be sent any more.
+    cancelled: Option<String>,
+    tries: u32,
+    /// First transient refusal of this request.
+    refused_since: Option<Tick>,
+    told: bool,
+    sent: Option<Tick>,
+}
+
+pub(super) enum Phase {
+    Recording { seq: u64 },
+    Queued { not_before: Tick },
+    Sent,
+    Resolving { read_at: Tick },
+    BurnQueued { plan: Box<Plan>, not_before: Tick },
+    BurnSent { plan: Box<Plan> },
+}
+
+impl Writing {
+    pub fn is_resolving(&self) -> bool {
+        matches!(self.phase, Phase::Resolving { .. } | Phase::BurnQueued { .. } | Phase::BurnSent { .. })
+    }
+
+    /// Nothing of it can be at the provider yet.
+    fn is_unsent(&self) -> bool {
+        matches!(self.phase, Phase::Recording { .. } | Phase::Queued { .. })
+    }
+
+    /// An intent an earlier run left open.
+    pub fn restored(intent: Intent, now: Tick) -> Writing {
+        Writing {
+            intent,
+            plan: None,
+            phase: Phase::Resolving { read_at: now },
+            from: None,
+            decided: now,
+            renewed: now,
+            confirmed: None,
+            cancelled: None,
+            tries: 0,
+            refused_since: None,
+            told: false,
+            sent: Some(now),
+        }
+    }
+
+    pub fn report_phase(&self) -> super::report::MovePhase {
+        use super::report::MovePhase;
+        match self.phase {
+            Phase::Recording { .. } => MovePhase::Recording,
+            Phase::Queued { .. } => MovePhase::Queued,
+            Phase::Sent => MovePhase::Sent,
+            Phase::Resolving { .. } | Phase::BurnQueued { .. } | Phase::BurnSent { .. } => MovePhase::Resolving,
+        }
+    }
+
+    /// When it wants the zone's turn; `None` while it does not.
+    pub fn ready_at(&self) -> Option<Tick> {
+        match &self.phase {
+            Phase::Queued { not_before } | Phase::BurnQueued { not_before, .. } => Some(*not_before),
+            _ => None,
+        }
+    }
+
+    pub fn is_burn(&self) -> bool {
+        matches!(self.phase, Phase::BurnQueued { .. })
+    }
+
+    /// When `tick` has something to do.
+    pub fn wake(&self) -> Option<Tick> {
+        match &self.phase {
+            Phase::Queued { not_before } => Some((*not_before).min(self.renewed + DECISION_LIFE)),
+            Phase::Resolving { read_at } => Some(*read_at),
+            Phase::BurnQueued { not_before, .. } => Some(*not_before),
+            Phase::Recording { .. } | Phase::Sent | Phase::BurnSent { .. } => None,
+        }
+    }
+}
+
+/// Records the intent of a write. `to` is `None` for a fence-only write. Returns why it cannot be.
+pub(super) fn start(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    kind: Kind,
+    to: Option<TargetIdx>,
+    why: &str,
+) -> Result<(), String> {
+    if p.write.is_some() {
+        return Err("another write of this policy has no outcome yet".into());
+    }
+    let epoch =
+        p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).fold(p.known_epoch, Epoch::max).next();
+    let id = cx.next_attempt();
+    let moves = p.brakes.moves_last_hour(cx.now.mono) + u32::from(kind.is_automatic_move());
+    let grounds = grounds(p, cx, kind, epoch, &id.0, to, moves)?;
+    let plan = match to {
+        Some(to) => Plan::publish(kind, &p.policy, to, epoch, grounds),
+        None => Plan::fence_only(kind, &p.policy, epoch, grounds),
+    }
+    .ok_or("the plan does not fit the policy")?;
+    let from = p.active();
+    let name = |idx: TargetIdx| p.policy.target(idx).map(|t| t.name.clone());
+    let intent = Intent {
+        id,
+        policy: p.policy.id.clone(),
+        kind,
+        epoch,
+        from: from.and_then(name),
+        to: to.and_then(name),
+        before: plan.fences().map(|(before, _)| before.cloned()).collect(),
+        after: plan.fences().map(|(_, after)| after.encode()).collect(),
+        decided_at: cx.now.wall,
+        signed_at: None,
+        change_id: None,
+        outcome: None,
+    };
+    if kind.is_automatic_move() {
+        p.open_incident(cx);
+    }
+    let arrow = match (from, to) {
+        (Some(from), Some(to)) => format!(" from {} to {}", p.name_of(from), p.name_of(to)),
+        (None, Some(to)) => format!(" to {}", p.name_of(to)),
+        _ => String::new(),
+    };
+    p.journal(cx, TransitionKind::Decided, format!("{kind}{arrow}, epoch {epoch}: {why}"));
+    p.record_intent(cx, &intent);
+    let confirmed = p.doubt.as_ref().filter(|_| kind == Kind::Failover).map(|d| cx.now.mono.since(d.since));
+    let seq = p.commit(cx).unwrap_or(0);
+    cx.shared.waiting.insert(seq, p.idx);
+    p.write = Some(Writing {
+        intent,
+        plan: Some(plan),
+        phase: Phase::Recording { seq },
+        from,
+        decided: cx.now.mono,
+        renewed: cx.now.mono,
+        confirmed,
+        cancelled: None,
+        tries: 0,
+        refused_since: None,
+        told: false,
+        sent: None,
+    });
+    Ok(())
+}
+
+fn grounds(
+    p: &PolicyState,
+    cx: &Cx,
+    kind: Kind,
+    epoch: Epoch,
+    attempt: &str,
+    to: Option<TargetIdx>,
+    moves: u32,
+) -> Result<Vec<Ground>, String> {
+    let zone =
+        cx.shared.zones.get(p.zone.index()).and_then(|z| z.info.as_ref()).ok_or("the zone has not been found yet")?;
+    if p.live.reads.len() != p.policy.records.len() {
+        return Err("the live record has not been read yet".into());
+    }
+    let mut grounds = Vec::new();
+    for ((name, read), fence) in p.policy.records.iter().zip(&p.live.reads).zip(&p.live.fences) {
+        let standing_to = fence.ours().map(|(v, _)| v.to.clone()).unwrap_or_default();
+        let after = FenceValue {
+            epoch,
+            policy: p.policy.id.clone(),
+            cluster: cx.shared.settings.cluster.clone(),
+            instance: cx.shared.settings.instance.clone(),
+            attempt: attempt.to_owned(),
+            written: cx.now.wall,
+            kind: FenceKind::Known(kind),
+            moves,
+            mode: p.brakes.mode(),
+            until: UnixMs(0),
+            config: p.policy.config_hash.clone(),
+            to: to.map_or(standing_to, |to| target_token(p.name_of(to))),
+        };
+        grounds.push(Ground {
+            fence_name: fence_name(name, &zone.name).map_err(|e| e.to_string())?,
+            fence: fence.ours().map(|(_, raw)| raw.clone()),
+            standing: read.sets.clone(),
+            after,
+        });
+    }
+    Ok(grounds)
+}
+
+/// The journal entry `seq` is on disk.
+pub(super) fn persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
+    let Some(write) = &mut p.write else { return };
+    if !matches!(write.phase, Phase::Recording { seq: mine } if mine == seq) {
+        return;
+    }
+    write.phase = Phase::Queued { not_before: cx.now.mono };
+    if let Some(why) = write.cancelled.clone() {
+        drop_unsent(p, cx, &why);
+    }
+}
+
+/// The intent could not be made durable: it never existed.
+pub(super) fn not_persisted(p: &mut PolicyState, seq: u64) {
+    if p.write.as_ref().is_some_and(|w| matches!(w.phase, Phase::Recording { seq: mine } if mine == seq)) {
+        p.write = None;
+    }
+}
+
+/// Fresh evidence repeats the decision in flight, or a fresh success of its destination does.
+pub(super) fn renew(p: &mut PolicyState, now: Tick) {
+    if let Some(write) = &mut p.write {
+        write.renewed = now;
+    }
+}
+
+/// Time passed: a decision that nothing asks for any more dies before it is sent.
+pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
+    let Some(write) = &p.write else { return };
+    if let Phase::Resolving { read_at } = write.phase
+        && read_at <= cx.now.mono
+        && !p.live.is_reading()
+    {
+        p.read_now(cx, Urgency::FenceRead);
+    }
+    let Some(write) = &p.write else { return };
+    if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.is_automatic_move() {
+        return;
+    }
+    let to = write.plan.as_ref().and_then(Plan::to);
+    let kind = write.intent.kind;
+    let dead = if cx.now.mono.since(write.renewed) >= DECISION_LIFE {
+        Some("no fresh evidence repeated the decision for 30s".to_owned())
+    } else if p.brakes.frozen.is_some() {
+        Some("frozen".to_owned())
+    } else if kind == Kind::Rollback {
+        None
+    } else {
+        match wanted(p, cx.now.mono) {
+            Some(want) if want.kind == kind && (want.to == to || want.to.is_none()) => None,
+            Some(want)
+                if want.kind == kind
+                    && to.is_some_and(|t| {
+                        p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0)
+                    }) =>
+            {
+                None
+            }
+            _ => Some(format!("the evidence for the {kind} is gone")),
+        }
+    };
+    if let Some(why) = dead {
+        drop_unsent(p, cx, &why);
+    }
+}
+
+/// Gives up a write that has not been sent.
+pub(super) fn drop_unsent(p: &mut PolicyState, cx: &mut Cx, why: &str) {
+    let Some(write) = &mut p.write else { return };
+    match write.phase {
+        // Its row is on its way to the disk; the outcome follows when it has arrived.
+        Phase::Recording { .. } => write.cancelled = Some(why.to_owned()),
+        Phase::Queued { .. } => {
+            let kind = write.intent.kind;
+            p.journal(cx, TransitionKind::Dropped, format!("{kind} not sent: {why}"));
+            close(p, cx, IntentOutcome::NotSent { why: why.to_owned() });
+        }
+        _ => {}
+    }
+}
+
+/// The zone is free and the budget allows one write: asked again, just before the wire.
+/// `None`: it is not to be sent after all.
+pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, String)> {
+    let write = p.write.as_ref()?;
+    if let Phase::BurnQueued { .. } = write.phase {
+        return send_burn(p);
+    }
+    if !matches!(write.phase, Phase::Queued { .. }) {
+        return None;
+    }
+    let plan = write.plan.as_ref()?;
+    let kind = write.intent.kind;
+    let stale =
+        plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.ours().map(|(_, raw)| raw));
+    let why = if stale {
+        Some("somebody else wrote the fence meanwhile".to_owned())
+    } else if kind.is_automatic_move() || kind == Kind::Repair {
+        let want = Want { kind, to: plan.to() };
+        let mut found = refusals(p, cx.shared, cx.now.mono, &want, At::Wire);
+        // A rollback is asked for by the contradiction, not by a doubt about the active target.
+        found.retain(|r| kind != Kind::Rollback || !matches!(r.rule, Rule::NoSight));
+        found.into_iter().next().map(|r| r.text)
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        drop_unsent(p, cx, &why);
+        return None;
+    }
+    let changes = plan.changes();
+    let comment = format!("failoverd {} {} epoch {}", p.policy.id, kind, plan.epoch());
+    let region = write.from.and_then(|f| p.region_of(f)).cloned();
+    if kind.is_automatic_move() && write.tries == 0 {
+        let per = cx.shared.settings.guard.per;
+        cx.shared.recent_moves.retain(|(at, _)| cx.now.mono.since(*at) < per);
+        cx.shared.recent_moves.push((cx.now.mono, region));
+    }
+    if let Some(write) = &mut p.write {
+        write.phase = Phase::Sent;
+        write.sent = Some(cx.now.mono);
+        write.intent.signed_at = Some(cx.now.wall);
+    }
+    p.live.taint();
+    Some((changes, comment))
+}
+
+fn send_burn(p: &mut PolicyState) -> Option<(Vec<Change>, String)> {
+    let write = p.write.as_mut()?;
+    let Phase::BurnQueued { plan, .. } = &write.phase else { return None };
+    let changes = plan.changes();
+    let comment = format!("failoverd {} burn epoch {}", p.policy.id, plan.epoch());
+    write.phase = Phase::BurnSent { plan: plan.clone() };
+    p.live.taint();
+    Some((changes, comment))
+}
+
+/// The provider's answer to the request of this policy that is in flight.
+pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
+    p.live.taint();
+    let Some(write) = &mut p.write else { return };
+    let now = cx.now.mono;
+    let burn = match &write.phase {
+        Phase::BurnSent { plan } => Some(plan.clone()),
+        Phase::Sent => None,
+        _ => return,
+    };
+    match (answer, burn) {
+        (WriteAnswer::Accepted { change_id }, None) => accepted(p, cx, Some(change_id)),
+        (WriteAnswer::Accepted { .. }, Some(plan)) => {
+            p.live.written(&p.policy, &plan, &cx.shared.settings.cluster);
+            p.seen_attempt = plan.fences().next().map(|(_, v)| v.attempt.clone());
+            p.journal(cx, TransitionKind::NotApplied, "the lost request was burnt: it can never apply");
+            close(p, cx, IntentOutcome::Burned);
+        }
+        (WriteAnswer::Refused { code, message }, burn) if code.is_transient() => {
+            let what = if code == RefusedCode::Throttled { "throttled" } else { "an earlier change is not complete" };
+            try_again(p, cx, burn, &format!("{what}: {message}"), 200, 1800);
+        }
+        (WriteAnswer::NotSent(error), burn) => try_again(p, cx, burn, &error.message, 1000, 1000),
+        (WriteAnswer::Ambiguous(why), _) => {
+            let again = now + if write.tries == 0 { Duration::ZERO } else { Duration::from_secs(1) };
+            write.tries += 1;
+            write.phase = Phase::Resolving { read_at: again };
+            let id = write.intent.id.clone();
+            p.journal(
+                cx,
+                TransitionKind::ApiTrouble,
+                format!("the reply to write {id} was lost ({why}); reading the fence"),
+            );
+        }
+        // The old value is gone: ours may have landed after all, or another one wrote.
+        (WriteAnswer::Refused { .. }, Some(_)) => write.phase = Phase::Resolving { read_at: now },
+        (WriteAnswer::Refused { code, message }, None) => refused(p, cx, code, message),
+    }
+}
+
+/// Same bytes again later; a person is told when it lasts.
+fn try_again(p: &mut PolicyState, cx: &mut Cx, burn: Option<Box<Plan>>, why: &str, least: u64, spread: u64) {
+    let Some(write) = &mut p.write else { return };
+    let now = cx.now.mono;
+    write.tries += 1;
+    let not_before = now + Duration::from_millis(least + jitter(&write.intent.id.0, write.tries, spread));
+    let since = *write.refused_since.get_or_insert(now);
+    write.phase = match burn {
+        Some(plan) => Phase::BurnQueued { plan, not_before },
+        None => Phase::Queued { not_before },
+    };
+    if now.since(since) >= TELL_AFTER && !write.told {
+        write.told = true;
+        let title = format!("{}: the provider has not taken a write for 60s", p.policy.id);
+        let next = vec!["it is sent again every second or two while the decision holds".to_owned()];
+        p.journal(cx, TransitionKind::ApiTrouble, format!("a write has been held up for 60s: {why}"));
+        p.tell(
+            cx,
+            NoticeKind::ApiTrouble,
+            Severity::Critical,
+            title,
+            Words { why: vec![why.to_owned()], next, ..Words::default() },
+        );
+    }
+}
+
+/// A definite refusal: nothing was applied.
+fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String) {
+    let kind = p.write.as_ref().map_or(Kind::Failover, |w| w.intent.kind);
+    p.journal(cx, TransitionKind::NotApplied, format!("{kind} refused: {message}"));
+    close(p, cx, IntentOutcome::Refused { message: message.clone() });
+    if code == RefusedCode::Precondition {
+        p.read_now(cx, Urgency::FenceRead);
+        p.precondition_failures += 1;
+        if p.precondition_failures < 3 {
+            return;
+        }
+    }
+    let tries = p.write_trouble.as_ref().map_or(0, |t| t.tries) + 1;
+    let wait = Duration::from_secs(60 * u64::from(tries.min(5)));
+    let first = p.write_trouble.is_none();
+    p.write_trouble = Some(WriteTrouble { message: message.clone(), next_try: cx.now.mono + wait, tries });
+    if first {
+        let title = format!("{}: the provider refuses our writes", p.policy.id);
+        let next = vec![format!("tried again in {}, then every 5m at most", crate::domain::time::human(wait))];
+        let why = vec![message];
+        p.tell(cx, NoticeKind::ApiTrouble, Severity::Critical, title, Words { why, next, ..Words::default() });
+    }
+}
+
+/// Ours stands in the zone. Without a change id the sync state cannot be followed.
+fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<String>) {
+    let Some(mut write) = p.write.take() else { return };
+    let now = cx.now.mono;
+    write.intent.change_id.clone_from(&change_id);
+    p.known_epoch = p.known_epoch.max(write.intent.epoch);
+    p.seen_attempt = Some(write.intent.id.0.clone());
+    p.write_trouble = None;
+    p.precondition_failures = 0;
+    if let Some(plan) = &write.plan {
+        p.live.written(&p.policy, plan, &cx.shared.settings.cluster);
+    }
+    let kind = write.intent.kind;
+    if kind.is_automatic_move() {
+        p.brakes.count_move(now, now);
+        p.brakes.hold_down_until = Some(now + p.policy.failover.hold_down);
+        p.brakes.peer_until = None;
+        p.brakes.peer_since = None;
+        p.brakes.lock_again(cx.now);
+        p.brakes.failback_blocked |= kind == Kind::Rollback;
+    }
+    if kind.writes_addresses() {
+        p.doubt = None;
+        p.proof = None;
+        p.refused = None;
+        if kind != Kind::Adopt {
+            cx.shared.moved += 1;
+        }
+        cx.shared.rolled_back += u32::from(kind == Kind::Rollback);
+    }
+    if kind == Kind::Freeze {
+        p.brakes.freeze_is_news = false;
+    }
+    let took = write.sent.map(|s| format!(" in {}", crate::domain::time::human(now.since(s)))).unwrap_or_default();
+    p.journal(cx, TransitionKind::Applied, format!("{kind}, epoch {}: accepted{took}", write.intent.epoch));
+    p.record_intent(cx, &write.intent);
+    Settling::begin(p, cx, write, change_id);
+}
+
+/// A complete reading arrived while the outcome of a lost request is open.
+pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
+    let Some(write) = &p.write else { return };
+    if !matches!(write.phase, Phase::Resolving { .. }) {
+        return;
+    }
+    let mine = write.intent.id.0.clone();
+    let standing: Vec<Option<String>> =
+        p.live.fences.iter().map(|f| f.ours().map(|(v, _)| v.attempt.clone())).collect();
+    if standing.iter().flatten().any(|attempt| *attempt == mine) {
+        p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
+        return accepted(p, cx, write_change_id(p));
+    }
+    let unchanged = write.intent.before.iter().zip(&p.live.reads).all(|(before, read)| match before {
+        None => read.fence.is_empty(),
+        Some(set) => read.fence.iter().any(|f| f == set),
+    });
+    if !unchanged {
+        let to = standing.into_iter().flatten().next().unwrap_or_else(|| "an unreadable fence".into());
+        p.journal(
+            cx,
+            TransitionKind::NotApplied,
+            format!("another write ({to}) stands in the fence; ours was not applied"),
+        );
+        return close(p, cx, IntentOutcome::Lost { to });
+    }
+    let signed = write.intent.signed_at.unwrap_or(write.intent.decided_at + DECISION_LIFE);
+    if cx.now.wall > signed + SIGNATURE_LIFE {
+        p.journal(cx, TransitionKind::NotApplied, "the lost request can no longer apply: its signature has expired");
+        return close(p, cx, IntentOutcome::Expired);
+    }
+    burn(p, cx);
+}
+
+fn write_change_id(p: &PolicyState) -> Option<String> {
+    p.write.as_ref().and_then(|w| w.intent.change_id.clone())
+}
+
+/// Queues the fence-only batch after which the lost request is refused for ever.
+fn burn(p: &mut PolicyState, cx: &mut Cx) {
+    let Some(write) = &p.write else { return };
+    let standing = p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).max();
+    let epoch = standing.unwrap_or(write.intent.epoch);
+    let attempt = cx.next_attempt();
+    let moves = p.brakes.moves_last_hour(cx.now.mono);
+    let plan = grounds(p, cx, Kind::Burn, epoch, &attempt.0, None, moves)
+        .ok()
+        .and_then(|grounds| Plan::fence_only(Kind::Burn, &p.policy, epoch, grounds));
+    let now = cx.now.mono;
+    let Some(write) = &mut p.write else { return };
+    write.phase = match plan {
+        Some(plan) => Phase::BurnQueued { plan: Box::new(plan), not_before: now },
+        None => Phase::Resolving { read_at: now + Duration::from_secs(1) },
+    };
+}
+
+/// Gives the intent its one outcome.
+fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
+    if let Some(mut write) = p.write.take() {
+        write.intent.outcome = Some(outcome);
+        p.record_intent(cx, &write.intent);
+        p.dirty = true;
+    }
+}
+
+/// A reading failed while resolving: again in a moment.
+pub(super) fn reading_failed(p: &mut PolicyState, now: Tick) {
+    if let Some(write) = &mut p.write
+        && let Phase::Resolving { read_at } = &mut write.phase
+    {
+        *read_at = now + Duration::from_secs(1);
+    }
+}

@@ -1,0 +1,560 @@
+//! What follows an accepted write: INSYNC for every write, and for a move its proof from outside
+//! (design section 4.7): every authoritative server, then a probe at the address one of them gave.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::domain::time::human;
+use crate::domain::{Family, NameServers, Outcome, TargetIdx, Tick};
+
+use super::action::Action;
+use super::event::ServerAnswer;
+use super::intent::{Intent, IntentOutcome, Kind};
+use super::journal::TransitionKind;
+use super::notice::{Clocks, Moved, NoticeKind, Place, Severity};
+use super::report::{MovePhase, MoveReport};
+use super::state::{Cx, Pending, PolicyState, Shared, Urgency, Words};
+use super::switch::{self, Writing};
+use super::zone::{ApiError, ChangeStatus, DnsAnswer};
+
+const POLL: Duration = Duration::from_secs(2);
+const ASK: Duration = Duration::from_secs(1);
+const ASK_FIRST: Duration = Duration::from_millis(200);
+/// After this without INSYNC: "applied, sync unknown".
+const SYNC_LIMIT: Duration = Duration::from_secs(300);
+
+pub(super) struct Settling {
+    pub intent: Intent,
+    from: Option<TargetIdx>,
+    accepted: Tick,
+    sync: Sync,
+    outcome_given: bool,
+    proof: Option<Proof>,
+    clocks: Clocks,
+}
+
+enum Sync {
+    Polling { next: Tick, waiting: bool },
+    Insync(Tick),
+    Unknown(String),
+}
+
+/// The proof of a move, until its verdict.
+struct Proof {
+    to: TargetIdx,
+    next_ask: Tick,
+    asking: Option<Tick>,
+    asks: u32,
+    every_server: Option<Tick>,
+    /// What the last round found different, or the servers that did not answer.
+    disagree: Vec<(SocketAddr, String)>,
+    silent: Vec<SocketAddr>,
+    servers: usize,
+    address: Option<IpAddr>,
+    probing: bool,
+    next_probe: Tick,
+    failures: u32,
+    last_probe: Option<Outcome>,
+    verdict: Option<Verdict>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Proven(String),
+    Contradicted(String),
+    Unverifiable(String),
+}
+
+impl Settling {
+    pub fn begin(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) {
+        let now = cx.now.mono;
+        let to = write.intent.to.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
+        let proof = to.filter(|_| write.intent.kind.writes_addresses()).map(|to| Proof {
+            to,
+            next_ask: now,
+            asking: None,
+            asks: 0,
+            every_server: None,
+            disagree: Vec::new(),
+            silent: Vec::new(),
+            servers: 0,
+            address: None,
+            probing: false,
+            next_probe: now,
+            failures: 0,
+            last_probe: None,
+            verdict: None,
+        });
+        let sync = match change_id {
+            Some(_) => Sync::Polling { next: now + Duration::from_millis(500), waiting: false },
+            None => Sync::Unknown("the reply to the write was lost, so there is no change to follow".into()),
+        };
+        let mut settling = Settling {
+            intent: write.intent,
+            from: write.from,
+            accepted: now,
+            sync,
+            outcome_given: false,
+            proof,
+            clocks: Clocks {
+                confirmed: write.confirmed,
+                accepted: Some(now.since(write.decided)),
+                ..Clocks::default()
+            },
+        };
+        settling.give_outcome(p, cx);
+        let announce = settling.proof.is_some() && settling.intent.kind != Kind::Adopt;
+        if announce {
+            let (title, words) = settling.announcement(p, cx);
+            p.tell(cx, NoticeKind::Moving, Severity::Warning, title, words);
+        }
+        p.settling.push(settling);
+    }
+
+    /// An earlier run had this write accepted; follow and prove it now.
+    pub fn restored(p: &mut PolicyState, cx: &mut Cx, intent: Intent) {
+        let change_id = intent.change_id.clone();
+        let from = intent.from.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
+        let mut write = Writing::restored(intent, cx.now.mono);
+        write.from = from;
+        Settling::begin(p, cx, write, change_id);
+    }
+
+    pub fn is_unjudged_move(&self) -> bool {
+        self.proof.as_ref().is_some_and(|proof| proof.verdict.is_none())
+    }
+
+    fn is_over(&self) -> bool {
+        self.outcome_given && !self.is_unjudged_move()
+    }
+
+    /// When `tick` has something to do.
+    pub fn wake(&self, timeout: Duration, asks: bool) -> Option<Tick> {
+        let sync = match &self.sync {
+            Sync::Polling { next, waiting: false, .. } => Some(*next),
+            _ => None,
+        };
+        let proof = self.proof.as_ref().filter(|proof| proof.verdict.is_none());
+        let ask = proof.filter(|proof| asks && proof.asking.is_none()).map(|proof| proof.next_ask);
+        let probe = proof
+            .filter(|proof| {
+                proof.address.is_some()
+                    && proof.every_server.is_some()
+                    && !proof.probing
+                    && proof.last_probe != Some(Outcome::Up)
+            })
+            .map(|proof| proof.next_probe);
+        let limit = proof.map(|_| self.accepted + timeout);
+        [sync, ask, probe, limit].into_iter().flatten().min()
+    }
+
+    pub fn report(&self, p: &PolicyState) -> Option<MoveReport> {
+        let proof = self.proof.as_ref()?;
+        let (phase, detail) = match &proof.verdict {
+            None => (MovePhase::Verifying, self.progress(proof)),
+            Some(Verdict::Proven(text)) => (MovePhase::Proven, text.clone()),
+            Some(Verdict::Contradicted(text)) => (MovePhase::Contradicted, text.clone()),
+            Some(Verdict::Unverifiable(text)) => (MovePhase::Unverified, text.clone()),
+        };
+        Some(MoveReport {
+            kind: self.intent.kind,
+            from: self.intent.from.clone(),
+            to: p.policy.target(proof.to)?.name.clone(),
+            epoch: self.intent.epoch,
+            phase,
+            clocks: self.clocks.clone(),
+            detail,
+        })
+    }
+
+    fn progress(&self, proof: &Proof) -> String {
+        let sync = match &self.sync {
+            Sync::Polling { .. } => "waiting for INSYNC",
+            Sync::Insync(_) => "INSYNC",
+            Sync::Unknown(_) => "sync unknown",
+        };
+        let servers = match (proof.every_server, proof.disagree.len(), proof.silent.len()) {
+            (Some(_), _, _) => "every server answers the new address".to_owned(),
+            (None, 0, 0) => "asking the servers".to_owned(),
+            (None, differ, silent) => format!("{differ} servers still differ, {silent} do not answer"),
+        };
+        format!("{sync}; {servers}")
+    }
+
+    fn give_outcome(&mut self, p: &mut PolicyState, cx: &mut Cx) {
+        let outcome = match &self.sync {
+            Sync::Polling { .. } => return,
+            Sync::Insync(_) => IntentOutcome::Committed,
+            Sync::Unknown(_) => IntentOutcome::AppliedSyncUnknown,
+        };
+        if !self.outcome_given {
+            self.outcome_given = true;
+            self.intent.outcome = Some(outcome);
+            p.record_intent(cx, &self.intent);
+            p.dirty = true;
+        }
+    }
+
+    fn place(p: &PolicyState, idx: TargetIdx) -> Option<Place> {
+        let t = p.policy.target(idx)?;
+        Some(Place { target: t.name.clone(), region: t.region.clone(), addresses: t.addresses.clone() })
+    }
+
+    fn moved(&self, p: &PolicyState) -> Option<Moved> {
+        Some(Moved {
+            kind: self.intent.kind,
+            records: p.policy.records.clone(),
+            from: self.from.and_then(|f| Self::place(p, f)),
+            to: Self::place(p, self.proof.as_ref()?.to)?,
+            ttl: p.policy.ttl,
+            epoch: self.intent.epoch,
+            clocks: self.clocks.clone(),
+        })
+    }
+
+    fn arrow(&self, p: &PolicyState) -> String {
+        let from = self.intent.from.as_ref().map(|f| format!(" from {f}")).unwrap_or_default();
+        let to = self.proof.as_ref().map(|proof| format!(" to {}", p.name_of(proof.to))).unwrap_or_default();
+        format!("{}{from}{to}", p.policy.id)
+    }
+
+    fn announcement(&self, p: &PolicyState, cx: &Cx) -> (String, Words) {
+        let next = vec![
+            format!(
+                "proving it from outside: every authoritative server, INSYNC, a probe of the new address (at most {})",
+                human(cx.shared.settings.verify.timeout)
+            ),
+            format!(
+                "well-behaved clients follow within the TTL of {}s; pooled connections and client caches take longer",
+                p.policy.ttl.secs()
+            ),
+        ];
+        let words = Words { why: p.all_evidence(cx.now), moved: self.moved(p), next, undo: undo(p, self.from) };
+        (format!("{}: {} accepted", self.arrow(p), self.intent.kind), words)
+    }
+}
+
+fn undo(p: &PolicyState, from: Option<TargetIdx>) -> Option<String> {
+    from.map(|f| format!("failoverd adopt {} --to {}", p.policy.id, p.name_of(f)))
+}
+
+/// Runs `f` on every settling write with the policy beside it.
+fn each(p: &mut PolicyState, cx: &mut Cx, mut f: impl FnMut(&mut Settling, &mut PolicyState, &mut Cx)) {
+    let mut list = std::mem::take(&mut p.settling);
+    for settling in &mut list {
+        f(settling, p, cx);
+    }
+    list.append(&mut p.settling);
+    p.settling = list;
+}
+
+/// Time passed: poll, ask, probe, judge.
+pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
+    each(p, cx, |s, p, cx| {
+        poll(s, p, cx);
+        s.give_outcome(p, cx);
+        if s.is_unjudged_move() {
+            ask(s, p, cx);
+            probe(s, p, cx);
+            judge(s, p, cx);
+        }
+    });
+    if let Some(report) = p.settling.iter().filter(|s| s.is_over()).filter_map(|s| s.report(p)).next_back() {
+        p.last_move = Some(report);
+    }
+    p.settling.retain(|s| !s.is_over());
+}
+
+fn poll(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
+    let Sync::Polling { next, waiting } = &mut s.sync else { return };
+    if cx.now.mono.since(s.accepted) >= SYNC_LIMIT {
+        s.sync = Sync::Unknown(format!("not INSYNC within {}", human(SYNC_LIMIT)));
+        return;
+    }
+    if !*waiting && *next <= cx.now.mono {
+        *waiting = true;
+        cx.ask(Urgency::GetChange, Pending::GetChange { policy: p.idx, intent: s.intent.id.clone() });
+    }
+}
+
+/// The provider's word about the change of `intent`.
+pub(super) fn synced(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    intent: &super::intent::IntentId,
+    result: &Result<ChangeStatus, ApiError>,
+) {
+    each(p, cx, |s, p, cx| {
+        if s.intent.id != *intent {
+            return;
+        }
+        let now = cx.now.mono;
+        let Sync::Polling { next, waiting } = &mut s.sync else { return };
+        *waiting = false;
+        *next = now + POLL;
+        match result {
+            Ok(ChangeStatus::Pending) => {}
+            Ok(ChangeStatus::Insync) => {
+                s.clocks.insync = Some(now.since(s.accepted));
+                s.sync = Sync::Insync(now);
+                p.journal(
+                    cx,
+                    TransitionKind::Insync,
+                    format!("{} is INSYNC after {}", s.intent.kind, human(now.since(s.accepted))),
+                );
+            }
+            Ok(ChangeStatus::Vanished) => {
+                s.sync = Sync::Unknown("the provider no longer knows the change".into());
+                p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
+                p.read_now(cx, Urgency::FenceRead);
+            }
+            Err(error) if error.kind.is_transient() => {}
+            Err(error) => s.sync = Sync::Unknown(error.message.clone()),
+        }
+    });
+    tick(p, cx);
+}
+
+pub(super) fn asks_servers(shared: &Shared) -> bool {
+    !matches!(&shared.settings.verify.name_servers, NameServers::These(list) if list.is_empty())
+}
+
+fn ask(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
+    let Some(proof) = &mut s.proof else { return };
+    if !asks_servers(cx.shared) || proof.asking.is_some() || proof.next_ask > cx.now.mono {
+        return;
+    }
+    proof.asking = Some(cx.now.mono);
+    proof.asks += 1;
+    proof.next_ask = cx.now.mono + if proof.asks < 10 { ASK_FIRST } else { ASK };
+    cx.out.push(Action::AskAll { policy: p.idx });
+}
+
+/// Every server's answers of one round.
+pub(super) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[ServerAnswer]) {
+    each(p, cx, |s, p, cx| {
+        let accepted = s.accepted;
+        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
+        proof.asking = None;
+        if asked < accepted {
+            return;
+        }
+        let Some(target) = p.policy.target(proof.to) else { return };
+        proof.disagree.clear();
+        proof.silent.clear();
+        for a in answers {
+            let want = target.addresses.of(a.family);
+            match (&a.answer, want) {
+                (DnsAnswer::Failed(_), _) => proof.silent.push(a.server),
+                (DnsAnswer::Addresses { set, .. }, Some(want)) if want.iter().eq(set.iter().copied()) => {
+                    let first = set.iter().next().copied();
+                    proof.address = proof.address.or(first.filter(|_| a.family == Family::A)).or(first);
+                }
+                (other, _) => proof.disagree.push((a.server, other.to_string())),
+            }
+        }
+        proof.silent.dedup();
+        let mut servers: Vec<SocketAddr> = answers.iter().map(|a| a.server).collect();
+        servers.sort();
+        servers.dedup();
+        proof.servers = servers.len();
+        if proof.disagree.is_empty() && proof.silent.is_empty() && !answers.is_empty() {
+            if proof.every_server.is_none() {
+                proof.every_server = Some(cx.now.mono);
+                s.clocks.every_server = Some(cx.now.mono.since(accepted));
+            }
+        } else {
+            proof.every_server = None;
+        }
+    });
+    tick(p, cx);
+}
+
+fn probe(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
+    let Some(proof) = &mut s.proof else { return };
+    let Some(address) = proof.address.filter(|_| proof.every_server.is_some()) else { return };
+    if !proof.probing && proof.next_probe <= cx.now.mono && proof.last_probe != Some(Outcome::Up) {
+        proof.probing = true;
+        cx.out.push(Action::ProbeByName { policy: p.idx, target: proof.to, address });
+    }
+}
+
+/// The probe at the address an authoritative answer gave.
+pub(super) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outcome: Outcome) {
+    each(p, cx, |s, p, cx| {
+        let Some(proof) = s.proof.as_mut().filter(|proof| proof.to == target && proof.verdict.is_none()) else {
+            return;
+        };
+        proof.probing = false;
+        proof.last_probe = Some(outcome);
+        proof.next_probe = cx.now.mono + p.fast_interval();
+        match outcome {
+            Outcome::Up => proof.failures = 0,
+            Outcome::Down(_) => proof.failures += 1,
+            Outcome::Unknown(_) => {}
+        }
+    });
+    tick(p, cx);
+}
+
+fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
+    let now = cx.now.mono;
+    let timeout = cx.shared.settings.verify.timeout;
+    let only_sync = !asks_servers(cx.shared);
+    let Some(proof) = &s.proof else { return };
+    let fall = p.policy.target(proof.to).map_or(1, |t| t.check.fall);
+    let in_sync = matches!(s.sync, Sync::Insync(_));
+    let sync_over = in_sync || matches!(s.sync, Sync::Unknown(_));
+    let two_ttl = Duration::from_secs(2 * u64::from(p.policy.ttl.secs()));
+    let grace_over = matches!(s.sync, Sync::Insync(at) if now.since(at) >= two_ttl);
+    let sync_text = match &s.sync {
+        Sync::Insync(_) => "INSYNC".to_owned(),
+        Sync::Unknown(why) => format!("sync unknown ({why})"),
+        Sync::Polling { .. } => "not INSYNC".to_owned(),
+    };
+    let verdict = if only_sync && in_sync {
+        Some(Verdict::Proven("INSYNC only; no name server is configured to be asked".into()))
+    } else if !only_sync && sync_over && proof.every_server.is_some() && proof.last_probe == Some(Outcome::Up) {
+        let address = proof.address.map(|a| a.to_string()).unwrap_or_default();
+        let servers = if proof.servers == 1 {
+            "the one authoritative server".to_owned()
+        } else {
+            format!("all {} authoritative servers", proof.servers)
+        };
+        Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {address} up")))
+    } else if proof.failures >= fall && cx.shared.sight.blind.is_none() {
+        let reason = proof.last_probe.map(|o| o.to_string()).unwrap_or_default();
+        Some(Verdict::Contradicted(format!(
+            "{} direct probes of {} failed: {reason}",
+            proof.failures,
+            p.name_of(proof.to)
+        )))
+    } else if grace_over && let Some((server, answer)) = proof.disagree.first() {
+        Some(Verdict::Contradicted(format!("after INSYNC and 2 x TTL {server} still answers {answer}")))
+    } else if now.since(s.accepted) >= timeout {
+        let silent: Vec<String> = proof.silent.iter().map(ToString::to_string).collect();
+        let why = match (silent.is_empty(), proof.servers) {
+            (false, _) => format!("no usable answer from {}", silent.join(", ")),
+            (true, 0) if !only_sync => "no authoritative server could be asked".into(),
+            _ if !sync_over => format!("{sync_text} within {}", human(timeout)),
+            _ => s.progress(proof),
+        };
+        Some(Verdict::Unverifiable(why))
+    } else {
+        None
+    };
+    if let Some(verdict) = verdict {
+        s.clocks.verdict = Some(now.since(s.accepted));
+        conclude(s, p, cx, verdict);
+    }
+}
+
+fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict) {
+    let Some(proof) = &mut s.proof else { return };
+    proof.verdict = Some(verdict.clone());
+    let kind = s.intent.kind;
+    if kind.is_automatic_move() {
+        p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
+    }
+    let arrow = s.arrow(p);
+    let undo = undo(p, s.from);
+    let moved = s.moved(p);
+    match verdict {
+        Verdict::Proven(text) => {
+            p.brakes.unverified = false;
+            p.journal(
+                cx,
+                TransitionKind::Proven,
+                format!("{kind} proven after {}: {text}", human(s.clocks.verdict.unwrap_or_default())),
+            );
+            let (notice, transition) = match kind {
+                Kind::Adopt => (NoticeKind::Adopted, Some(TransitionKind::Adopted)),
+                _ => (NoticeKind::Moved, None),
+            };
+            if let Some(transition) = transition {
+                p.journal(
+                    cx,
+                    transition,
+                    format!(
+                        "adopted: {} publishes {}",
+                        p.records_text(),
+                        s.intent.to.as_ref().map_or("?", |t| t.as_str())
+                    ),
+                );
+            }
+            let next = vec![what_next(p, kind)];
+            let title = if kind == Kind::Adopt {
+                format!("{}: adopted", p.policy.id)
+            } else {
+                format!("{arrow}: {kind} proven")
+            };
+            p.tell(cx, notice, Severity::Info, title, Words { why: vec![text], moved, next, undo });
+        }
+        Verdict::Unverifiable(text) => {
+            p.brakes.unverified = true;
+            p.journal(cx, TransitionKind::Unverified, format!("{kind} applied but unverified: {text}"));
+            let next = vec![
+                "nothing is undone; automatic failback waits".to_owned(),
+                format!("look yourself, then `failoverd ack {}`", p.policy.id),
+            ];
+            p.tell(
+                cx,
+                NoticeKind::MoveUnverified,
+                Severity::Warning,
+                format!("{arrow}: {kind} applied, unverified"),
+                Words { why: vec![text], moved, next, undo },
+            );
+        }
+        Verdict::Contradicted(text) => {
+            p.brakes.failback_blocked = true;
+            p.journal(cx, TransitionKind::Contradicted, format!("{kind} contradicted: {text}"));
+            let next = roll_back(s, p, cx, kind);
+            p.tell(
+                cx,
+                NoticeKind::MoveContradicted,
+                Severity::Critical,
+                format!("{arrow}: {kind} contradicted"),
+                Words { why: vec![text], moved, next: vec![next], undo },
+            );
+        }
+    }
+    if !matches!(s.proof.as_ref().and_then(|proof| proof.verdict.as_ref()), Some(Verdict::Contradicted(_))) {
+        p.incident = None;
+    }
+}
+
+/// Only a contradiction rolls back, by a new fenced plan, and only to a target proven now (I10).
+fn roll_back(s: &Settling, p: &mut PolicyState, cx: &mut Cx, kind: Kind) -> String {
+    let Some(from) = s.from.filter(|_| kind != Kind::Rollback && kind != Kind::Adopt) else {
+        return "it stays as it is; a person is needed".into();
+    };
+    let healthy = p.policy.target(from).zip(p.health_of(from)).is_some_and(|(t, h)| {
+        h.state() == crate::domain::Health::Up && h.failures() == 0 && h.is_fresh(&t.check, cx.now.mono)
+    });
+    if !healthy {
+        return format!(
+            "no rollback: {} is not proven; it stays as it is and automatic failback is off until `failoverd ack {}`",
+            p.name_of(from),
+            p.policy.id
+        );
+    }
+    match switch::start(p, cx, Kind::Rollback, Some(from), "the move was contradicted") {
+        Ok(()) => format!(
+            "rolling back to {}; automatic failback is off until `failoverd ack {}`",
+            p.name_of(from),
+            p.policy.id
+        ),
+        Err(why) => format!("no rollback: {why}"),
+    }
+}
+
+fn what_next(p: &PolicyState, kind: Kind) -> String {
+    use crate::domain::FailbackMode;
+    match (kind, p.policy.failback.mode) {
+        (Kind::Failover, FailbackMode::Auto) => {
+            format!("failback by itself once a better target has been healthy for {}", human(p.policy.failback.soak))
+        }
+        (Kind::Failover, _) => "failback is by hand".into(),
+        _ => "nothing; the policy is steady".into(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Builds the `Report` of a policy and the result of one confirmed pass from the same rules the
+//! engine acts on; nothing here decides.
+
+use crate::domain::{Health, Now, Tick, UnixMs};
+
+use super::fence::Fence;
+use super::guard::{At, refusals};
+use super::intent::Kind;
+use super::live::View;
+use super::report::{
+    BrakesReport, FenceReport, MovePhase, MoveReport, PolicyState as State, Refusal, Report, Rule, Settled,
+    TargetReport, Wanted,
+};
+use super::select::wanted;
+use super::state::{PolicyState, Shared};
+
+pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
+    let want = wanted(p, now.mono);
+    let found = want.as_ref().map(|w| refusals(p, shared, now.mono, w, At::Decision)).unwrap_or_default();
+    let moving = moving(p);
+    let name = |idx| p.policy.target(idx).map(|t| t.name.clone());
+    let why = |w: &super::select::Want| p.active().into_iter().chain(w.to).map(|i| p.evidence(i, now)).collect();
+    Report {
+        policy: p.policy.id.clone(),
+        at: now.wall,
+        zone: p.policy.zone.to_string(),
+        records: p.policy.records.clone(),
+        ttl: p.policy.ttl,
+        state: state(p, shared, moving.is_some(), &found),
+        live: p.live.report(&p.policy),
+        targets: targets(p, now),
+        incident: p.incident.as_ref().map(|i| i.id.clone()),
+        doubt_since: p.doubt.as_ref().map(|d| d.since_wall),
+        wanted: want.as_ref().map(|w| Wanted { kind: w.kind, to: w.to.and_then(name), why: why(w) }),
+        refusals: found,
+        brakes: BrakesReport {
+            frozen: p.brakes.frozen.as_ref().map(|f| format!("by {} since {}: {}", f.by, f.since, f.reason)),
+            locked: p.brakes.locked.is_some(),
+            hold_down: p.brakes.hold_down_left(now.mono),
+            moves_last_hour: p.brakes.moves_last_hour(now.mono),
+            flap_budget: p.policy.failover.flap_budget,
+            failback_blocked: p.brakes.failback_blocked,
+            unverified: p.brakes.unverified,
+        },
+        fence: fence(p),
+        moving,
+        failback: p.policy.failback.mode,
+        last_move: p.last_move.clone(),
+    }
+}
+
+fn state(p: &PolicyState, shared: &Shared, moving: bool, found: &[Refusal]) -> State {
+    let Some(active) = p.active() else {
+        return if p.live.view == View::NotRead { State::Starting } else { State::Detached };
+    };
+    let health = p.health_of(active).map(|h| h.state()).unwrap_or_default();
+    if moving {
+        State::Moving
+    } else if shared.sight.blind.is_some() {
+        State::Blind
+    } else if health == Health::Unknown {
+        State::Starting
+    } else if health == Health::Down {
+        if found.is_empty() { State::Doubt } else { State::Stuck }
+    } else if p.doubt.is_some() || p.health.iter().any(|h| h.state() == Health::Up && h.failures() > 0) {
+        State::Doubt
+    } else {
+        let mine = p.policy.target(active).map(|t| t.priority);
+        let displaced = p.policy.targets.iter().map(|t| t.priority).min() < mine;
+        if displaced { State::Displaced } else { State::Steady }
+    }
+}
+
+fn targets(p: &PolicyState, now: Now) -> Vec<TargetReport> {
+    let one = |(idx, t): (crate::domain::TargetIdx, &crate::domain::Target)| {
+        let h = p.health_of(idx)?;
+        let since = h
+            .healthy_for(now.mono)
+            .map(|d| UnixMs(now.wall.0.saturating_sub(u64::try_from(d.as_millis()).unwrap_or(0))));
+        Some(TargetReport {
+            name: t.name.clone(),
+            region: t.region.clone(),
+            priority: t.priority,
+            addresses: t.addresses.clone(),
+            active: p.active() == Some(idx),
+            health: h.state(),
+            since: since.or(p.since.get(idx.index()).copied()).unwrap_or_default(),
+            last: h.last().map(|l| l.outcome),
+            age: h.last().map(|l| now.mono.since(l.ended)),
+            failures: h.failures(),
+            fall: t.check.fall,
+            successes: h.successes(),
+            rise: t.check.rise,
+        })
+    };
+    p.policy.indices().zip(&p.policy.targets).filter_map(one).collect()
+}
+
+fn fence(p: &PolicyState) -> Option<FenceReport> {
+    let value = p.live.fences.iter().find_map(|f| match f {
+        Fence::Ours { value, .. } | Fence::Foreign { value } => Some(value),
+        _ => None,
+    })?;
+    Some(FenceReport {
+        epoch: value.epoch,
+        owner: format!("{}/{}", value.cluster, value.instance),
+        mode: value.mode.as_str().into(),
+        kind: value.kind.to_string(),
+        written: value.written,
+    })
+}
+
+fn moving(p: &PolicyState) -> Option<MoveReport> {
+    if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.writes_addresses()) {
+        return Some(MoveReport {
+            kind: write.intent.kind,
+            from: write.intent.from.clone(),
+            to: write.intent.to.clone()?,
+            epoch: write.intent.epoch,
+            phase: write.report_phase(),
+            clocks: super::notice::Clocks { confirmed: write.confirmed, ..Default::default() },
+            detail: String::new(),
+        });
+    }
+    p.settling
+        .iter()
+        .filter(|s| s.is_unjudged_move())
+        .find_map(|s| s.report(p))
+        .filter(|m| m.phase == MovePhase::Verifying)
+}
+
+/// How far one confirmed pass over this policy is.
+pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
+    let zone = shared.zones.get(p.zone.index());
+    if zone.is_none_or(|z| z.info.is_none()) {
+        return if zone.is_some_and(|z| z.trouble.is_some()) { Settled::Provider } else { Settled::No };
+    }
+    if p.live.view == View::NotRead {
+        return if p.live.errors > 1 { Settled::Provider } else { Settled::No };
+    }
+    if let Some(trouble) = &p.write_trouble
+        && trouble.next_try > now
+    {
+        return Settled::Provider;
+    }
+    let calm = p.health.iter().all(|h| h.is_settled());
+    if p.write.is_some() || !p.settling.is_empty() || p.live.is_reading() || p.live.stale {
+        return Settled::No;
+    }
+    let want = wanted(p, now);
+    let found = want.as_ref().map(|w| refusals(p, shared, now, w, At::Decision)).unwrap_or_default();
+    let rule = found.first().map(|r| r.rule);
+    match (want.map(|w| w.kind), rule) {
+        (_, Some(Rule::Blind)) => Settled::Blind,
+        (Some(Kind::Failover), Some(Rule::NoSight | Rule::StaleEvidence)) => Settled::No,
+        (Some(Kind::Failover), Some(Rule::NoCandidate)) if !calm => Settled::No,
+        (Some(Kind::Failover), Some(_)) => Settled::Refused,
+        (Some(Kind::Failover), None) => {
+            if p.would.is_some() {
+                Settled::Moved
+            } else {
+                Settled::No
+            }
+        }
+        (Some(Kind::Adopt), None) if shared.mode == super::fleet::Mode::Observe => calm_or(calm, Settled::Quiet),
+        (Some(_), None) => {
+            if p.would.is_some() {
+                Settled::Moved
+            } else {
+                Settled::No
+            }
+        }
+        (Some(_), Some(Rule::StaleEvidence | Rule::NoSight)) => Settled::No,
+        (Some(_), Some(_)) => calm_or(calm, Settled::Quiet),
+        (None, _) if p.active().is_none() => calm_or(calm, Settled::Refused),
+        (None, _) => calm_or(calm, Settled::Quiet),
+    }
+}
+
+fn calm_or(calm: bool, result: Settled) -> Settled {
+    if calm { result } else { Settled::No }
+}

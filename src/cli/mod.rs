@@ -1,1 +1,3 @@
 //! One file per command; talks to runtime entry points and control only.
+
+pub mod sandbox;

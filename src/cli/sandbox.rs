@@ -55,6 +55,7 @@ async fn serve(args: SandboxArgs) -> Result<(), SandboxError> {
         pending: args.pending,
         dns_delay: args.dns_delay,
         rps: args.rps.filter(|rps| *rps > 0.0),
+        started: crate::runtime::clock::wall(),
     };
     let sandbox = start(config).await?;
     for record in &args.record {

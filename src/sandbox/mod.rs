@@ -90,7 +90,12 @@ pub struct Sandbox {
 /// Binds everything, then serves; the addresses answer when this returns.
 pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
     let faults = Faults::default();
-    let timing = service::Timing { pending: config.pending, dns_delay: config.dns_delay, rps: config.rps, started: config.started };
+    let timing = service::Timing {
+        pending: config.pending,
+        dns_delay: config.dns_delay,
+        rps: config.rps,
+        started: config.started,
+    };
     let listener = TcpListener::bind(config.api).await.map_err(|source| SandboxError::Listen {
         what: "API",
         address: config.api,

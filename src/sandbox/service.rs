@@ -369,14 +369,7 @@ impl Inner {
             })
             .collect();
         let comment = batch.comment.clone();
-        self.history.push_back(HistoryEntry {
-            at,
-            zone: zone.into(),
-            comment,
-            changes,
-            result,
-            answered,
-        });
+        self.history.push_back(HistoryEntry { at, zone: zone.into(), comment, changes, result, answered });
         if self.history.len() > KEPT {
             self.history.pop_front();
         }

@@ -5,6 +5,7 @@ mod architecture;
 mod golden;
 mod probe;
 // Helpers of several areas; not every area uses all of them.
+mod sandbox;
 #[allow(dead_code)]
 mod real;
 #[allow(dead_code)]

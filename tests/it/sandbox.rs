@@ -1,0 +1,6 @@
+//! The sandbox as the real SDK and real DNS messages see it: strict, typed, atomic, and as
+//! faulty as it is told to be.
+
+mod api;
+mod dns;
+mod rig;

@@ -24,7 +24,7 @@ async fn every_shape_of_answer_is_the_right_one() {
     let cases = [
         ("www.example.com.", RecordType::A, ResponseCode::NoError, true, "192.0.2.1 192.0.2.2", ""),
         ("WWW.Example.COM.", RecordType::AAAA, ResponseCode::NoError, true, "2001:db8::1", ""),
-        ("www._failoverd.example.com.", RecordType::TXT, ResponseCode::NoError, true, "\"v=1 e=1\"", ""),
+        ("www._failoverd.example.com.", RecordType::TXT, ResponseCode::NoError, true, "v=1 e=1", ""),
         ("www.example.com.", RecordType::TXT, ResponseCode::NoError, true, "", soa),
         ("nix.example.com.", RecordType::A, ResponseCode::NXDomain, true, "", soa),
         ("_failoverd.example.com.", RecordType::A, ResponseCode::NoError, true, "", soa),

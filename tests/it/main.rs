@@ -4,8 +4,8 @@
 mod architecture;
 mod golden;
 mod probe;
-// Helpers of several areas; not every area uses all of them.
 mod sandbox;
+// Helpers of several areas; not every area uses all of them.
 #[allow(dead_code)]
 mod real;
 #[allow(dead_code)]

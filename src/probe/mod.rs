@@ -9,6 +9,7 @@ pub mod address;
 mod connect;
 mod expect;
 mod http;
+pub mod schedule;
 mod tls;
 mod witness;
 

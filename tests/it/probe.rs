@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failoverd::domain::{
-    AddressSet, BodyMatch, Cadence, Check, CheckKind, DownReason as D, HttpCheck, JsonScalar, Outcome, RecordName,
-    StatusRange, TcpCheck, TlsCheck, UnknownReason as U, WitnessKind,
+    AddressSet, BodyMatch, Cadence, Check, CheckKind, DownReason as D, HttpCheck, JsonScalar, Outcome, PolicyIdx,
+    RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U, WitnessKind,
 };
+use failoverd::probe::schedule::{self, Item};
 use failoverd::probe::{ProbeReport, Prober};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, UnixTime};
@@ -364,4 +365,38 @@ async fn every_way_a_certificate_can_be_wrong_is_told_apart() {
         assert!(report.detail.contains(name), "{}", report.detail);
         assert_eq!(target.connections(), before, "nothing is dialled without the CA");
     }
+}
+
+#[tokio::test]
+async fn the_schedule_probes_real_targets_and_tells_when_one_goes_and_comes_back() {
+    let target = Target::start().await;
+    let (out, mut batches) = tokio::sync::mpsc::channel(64);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let handle = schedule::spawn(Prober::new(), out, || UnixMs(0), async { _ = stopped.await });
+    let mut check = http(target.port(), |_| {});
+    (check.cadence, check.fast_interval) = (Cadence::Every(Duration::from_millis(100)), Duration::from_millis(20));
+    let addresses = AddressSet::new([HERE]).unwrap();
+    handle.replace(vec![Item { policy: PolicyIdx(7), target: TargetIdx(3), check, addresses }]);
+    for (mode, expected) in [
+        (Mode::Ok, Outcome::Up),
+        (Mode::Refuse, Outcome::Down(D::ConnectRefused)),
+        (Mode::Hang, Outcome::Down(D::FirstByteTimeout)),
+        (Mode::Ok, Outcome::Up),
+    ] {
+        target.set(mode).await;
+        handle.pace(PolicyIdx(7), expected != Outcome::Up);
+        let wanted = async {
+            loop {
+                let batch = batches.recv().await.unwrap();
+                assert!(batch.iter().all(|e| (e.policy, e.target) == (PolicyIdx(7), TargetIdx(3))));
+                if batch.iter().any(|e| e.report.outcome == expected) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wanted).await.expect("the outcome comes");
+    }
+    stop.send(()).unwrap();
+    let ended = async { while batches.recv().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the schedule ends");
 }

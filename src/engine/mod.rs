@@ -7,10 +7,12 @@
 pub mod action;
 mod brake;
 pub mod budget;
+mod calls;
 pub mod event;
 pub mod fence;
 pub mod fleet;
 mod guard;
+mod hand;
 mod health;
 pub mod ids;
 pub mod intent;
@@ -25,6 +27,7 @@ mod sight;
 mod state;
 mod switch;
 mod verify;
+mod watch;
 mod why;
 pub mod zone;
 

@@ -1,0 +1,163 @@
+//! The provider's API in turn: which call goes next under the one budget, and what zones are known.
+//! A write is asked for again here, just before the wire.
+
+use std::time::Duration;
+
+use crate::domain::{NameServers, Now, PolicyIdx, ZoneIdx};
+
+use super::action::{Action, ApiCall};
+use super::fence;
+use super::fleet::Fleet;
+use super::intent::IntentId;
+use super::journal::TransitionKind;
+use super::notice::{NoticeKind, Severity};
+use super::state::{Pending, PolicyState, Trouble, Urgency};
+use super::switch;
+use super::zone::{ApiError, ZoneInfo};
+
+/// A zone that cannot be found for a transient reason is told after this.
+const TELL_ZONE_AFTER: Duration = Duration::from_secs(60);
+
+impl Fleet {
+    pub(super) fn resolve_zones(&mut self, now: Now) {
+        for (idx, zone) in (0u32..).map(ZoneIdx).zip(&mut self.shared.zones) {
+            if zone.info.is_none() && !zone.resolving && zone.next_try <= now.mono {
+                zone.resolving = true;
+                self.shared.seq += 1;
+                self.shared.calls.insert((Urgency::Zone, self.shared.seq), Pending::Resolve(idx));
+            }
+        }
+    }
+
+    pub(super) fn zone_resolved(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Action>,
+        idx: ZoneIdx,
+        result: Result<ZoneInfo, ApiError>,
+    ) {
+        let Some(zone) = self.shared.zones.get_mut(idx.index()) else { return };
+        zone.resolving = false;
+        let name = zone.zone_ref.to_string();
+        match result {
+            Ok(info) => {
+                let told = zone.trouble.take().is_some_and(|t| t.told);
+                zone.info = Some(info);
+                if told {
+                    let notice = (
+                        NoticeKind::ApiFine,
+                        Severity::Info,
+                        "the provider can be used again",
+                        "the zone is being read",
+                    );
+                    self.journal(now, out, TransitionKind::ApiFine, format!("zone {name} found"), Some(notice));
+                }
+                let here: Vec<PolicyIdx> = self.states().filter(|(_, p)| p.zone == idx).map(|(i, _)| i).collect();
+                for policy in here {
+                    self.with(policy, now, out, |p, cx| p.live.reconcile_due = cx.now.mono);
+                }
+            }
+            Err(error) => {
+                zone.tries += 1;
+                zone.next_try = now.mono + Duration::from_secs(u64::from(zone.tries.min(30)));
+                let trouble = zone.trouble.get_or_insert(Trouble {
+                    kind: error.kind,
+                    message: String::new(),
+                    since: now.mono,
+                    told: false,
+                });
+                trouble.message.clone_from(&error.message);
+                trouble.kind = error.kind;
+                if !trouble.told && (!error.kind.is_transient() || now.mono.since(trouble.since) >= TELL_ZONE_AFTER) {
+                    trouble.told = true;
+                    let next = "no automatic move is made in it; probing goes on; tried again every 30s at most";
+                    let notice = (NoticeKind::ApiTrouble, Severity::Critical, "a zone cannot be used", next);
+                    self.journal(
+                        now,
+                        out,
+                        TransitionKind::ApiTrouble,
+                        format!("zone {name}: {}", error.message),
+                        Some(notice),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The API's turn: writes first, then the rest by urgency, as far as the budget goes.
+    pub(super) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.pump_writes(now, out);
+        while let Some((key, pending)) = self.shared.calls.first_key_value().map(|(k, v)| (*k, v.clone())) {
+            let Some((call, cost)) = self.call_of(&pending) else {
+                self.shared.calls.remove(&key);
+                continue;
+            };
+            if !self.shared.bucket.take(cost, now.mono) {
+                break;
+            }
+            self.shared.calls.remove(&key);
+            out.push(Action::Call(call));
+        }
+    }
+
+    fn pump_writes(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut ready: Vec<(bool, i32, PolicyIdx)> = self
+            .states()
+            .filter_map(|(idx, p)| {
+                let write = p.write.as_ref()?;
+                (write.ready_at()? <= now.mono).then_some((!write.is_burn(), -p.policy.importance, idx))
+            })
+            .collect();
+        ready.sort_unstable();
+        for (_, _, idx) in ready {
+            let Some(zone) = self.state(idx).map(|p| p.zone) else { continue };
+            let Some(info) =
+                self.shared.zones.get(zone.index()).filter(|z| z.in_flight.is_none()).and_then(|z| z.info.clone())
+            else {
+                continue;
+            };
+            if self.shared.bucket.ready_at(1, now.mono) > now.mono {
+                return;
+            }
+            let sent = self.with(idx, now, out, |p, cx| {
+                let batch = switch::send(p, cx)?;
+                let intent = p.write.as_ref().map(|w| w.intent.id.clone())?;
+                Some((intent, batch))
+            });
+            if let Some(Some((intent, (changes, comment)))) = sent {
+                self.shared.bucket.take(1, now.mono);
+                if let Some(zone) = self.shared.zones.get_mut(zone.index()) {
+                    zone.in_flight = Some(intent.clone());
+                }
+                out.push(Action::Call(ApiCall::Write { intent, zone: info.id, changes, comment }));
+            }
+        }
+    }
+
+    /// The call and its cost in requests; `None` when it is no longer wanted.
+    pub(super) fn call_of(&self, pending: &Pending) -> Option<(ApiCall, u32)> {
+        match pending {
+            Pending::Resolve(idx) => {
+                let zone = self.shared.zones.get(idx.index())?;
+                let servers = self.shared.settings.verify.name_servers == NameServers::Delegation;
+                Some((ApiCall::ResolveZone { zone: *idx, zone_ref: zone.zone_ref.clone(), servers }, 2))
+            }
+            Pending::Read { policy, record } => {
+                let p = self.state(*policy)?;
+                let info = self.shared.zones.get(p.zone.index())?.info.as_ref()?;
+                let name = p.policy.records.get(*record as usize)?.clone();
+                let fence = fence::fence_name(&name, &info.name).ok()?;
+                Some((ApiCall::ReadRecord { policy: *policy, record: *record, zone: info.id.clone(), name, fence }, 2))
+            }
+            Pending::GetChange { policy, intent } => {
+                let settling = self.state(*policy)?.settling.iter().find(|s| s.intent.id == *intent)?;
+                Some((ApiCall::GetChange { intent: intent.clone(), change_id: settling.intent.change_id.clone()? }, 1))
+            }
+        }
+    }
+
+    pub(super) fn policy_of_intent(&self, intent: &IntentId) -> Option<PolicyIdx> {
+        let writes = |p: &PolicyState| p.write.as_ref().is_some_and(|w| w.intent.id == *intent);
+        self.states().find(|(_, p)| writes(p) || p.settling.iter().any(|s| s.intent.id == *intent)).map(|(idx, _)| idx)
+    }
+}

@@ -1,0 +1,253 @@
+//! Keeps one policy's view of its record and fence young, takes over what peers wrote, and names
+//! what somebody else changed. Never writes.
+
+use std::time::Duration;
+
+use crate::domain::{Now, TargetIdx};
+
+use super::action::Action;
+use super::event::ServerAnswer;
+use super::fence::{Fence, FenceKind, FenceMode, FenceValue};
+use super::intent::Kind;
+use super::journal::{FreezeSnapshot, TransitionKind};
+use super::live::Reading;
+use super::notice::{NoticeKind, Severity};
+use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
+use super::switch;
+use super::verify::asks_servers;
+use super::zone::{ApiError, RecordRead};
+
+/// A transient provider error is told after this.
+const TELL_ERRORS_AFTER: Duration = Duration::from_secs(60);
+
+impl PolicyState {
+    /// Keeps the view of the live record young.
+    pub(super) fn watch_record(&mut self, cx: &mut Cx) {
+        let now = cx.now.mono;
+        if self.live.reconcile_due <= now && !self.live.is_reading() {
+            let urgency =
+                if self.live.read_at.is_none() || self.live.stale { Urgency::FenceRead } else { Urgency::Reconcile };
+            self.read_now(cx, urgency);
+            self.live.reconcile_due = now + self.policy.reconcile;
+        }
+        let observing = self.live.observing.is_some_and(|since| now.since(since) < Duration::from_secs(30));
+        if self.live.observe_due <= now && !observing {
+            self.live.observe_due = now + self.policy.observe;
+            let questions = u32::try_from(self.policy.records.len()).unwrap_or(u32::MAX);
+            let servers_known =
+                cx.shared.zones.get(self.zone.index()).is_some_and(|z| z.info.is_some()) && asks_servers(cx.shared);
+            if servers_known
+                && self.live.read_at.is_some()
+                && !self.is_moving()
+                && cx.shared.questions.take(questions, now)
+            {
+                self.live.observing = Some(now);
+                cx.out.push(Action::AskOne { policy: self.idx });
+            }
+        }
+    }
+
+    /// One name server's answers; a difference is read through the API.
+    pub(super) fn observed(&mut self, cx: &mut Cx, answers: &[ServerAnswer]) {
+        self.live.observing = None;
+        if !self.is_moving() && self.live.differs(&self.policy, answers) {
+            self.read_now(cx, Urgency::FenceRead);
+        }
+    }
+
+    pub(super) fn read(&mut self, cx: &mut Cx, record: u32, result: Result<RecordRead, ApiError>) {
+        match self.live.take_read(record, result) {
+            Reading::Partial => {}
+            Reading::Again => {
+                self.live.errors += 1;
+                let wait = Duration::from_millis(500 * u64::from(self.live.errors.min(20)));
+                self.live.reconcile_due = cx.now.mono + if self.live.error.is_some() { wait } else { Duration::ZERO };
+                switch::reading_failed(self, cx.now.mono);
+                if let Some(error) = self.live.error.clone() {
+                    self.api_trouble(cx, &error);
+                }
+            }
+            Reading::Done => {
+                self.live.read_at = Some(cx.now.mono);
+                self.live.stale = false;
+                self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
+                self.api_fine(cx);
+                let before = (self.live.drift.clone(), self.fence_trouble_text());
+                let seen = self.active();
+                self.live.judge(&self.policy, &cx.shared.settings.cluster);
+                switch::resolve(self, cx);
+                self.adopt_peer(cx, seen);
+                self.tell_differences(cx, before);
+            }
+        }
+    }
+
+    fn api_trouble(&mut self, cx: &mut Cx, error: &ApiError) {
+        let now = cx.now.mono;
+        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+            kind: error.kind,
+            message: String::new(),
+            since: now,
+            told: false,
+        });
+        trouble.message.clone_from(&error.message);
+        trouble.kind = error.kind;
+        if trouble.told || (error.kind.is_transient() && now.since(trouble.since) < TELL_ERRORS_AFTER) {
+            return;
+        }
+        trouble.told = true;
+        self.journal(cx, TransitionKind::ApiTrouble, error.message.clone());
+        let title = format!("{}: the zone cannot be read", self.policy.id);
+        let next = vec!["probing goes on; without the live record no automatic move is made".to_owned()];
+        self.tell(
+            cx,
+            NoticeKind::ApiTrouble,
+            Severity::Critical,
+            title,
+            Words { why: vec![error.message.clone()], next, ..Words::default() },
+        );
+    }
+
+    fn api_fine(&mut self, cx: &mut Cx) {
+        if self.trouble.take().is_some_and(|t| t.told) {
+            self.journal(cx, TransitionKind::ApiFine, "the zone can be read again");
+            let title = format!("{}: the zone can be read again", self.policy.id);
+            self.tell(cx, NoticeKind::ApiFine, Severity::Info, title, Words::default());
+        }
+    }
+
+    /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
+    /// is lost): its epoch and brakes are taken over as if they were ours.
+    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<TargetIdx>) {
+        let newest = self.live.fences.iter().filter_map(Fence::ours).map(|(v, _)| v).max_by_key(|v| v.epoch).cloned();
+        let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
+        if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
+            return;
+        }
+        let first = self.seen_attempt.is_none();
+        self.seen_attempt = Some(value.attempt.clone());
+        let is_peer = value.instance != cx.shared.settings.instance;
+        let news = value.epoch > self.known_epoch;
+        self.known_epoch = self.known_epoch.max(value.epoch);
+        self.take_brakes(cx.now, &value, is_peer);
+        self.dirty = true;
+        if is_peer && news && value.kind.is_automatic_move() && !first {
+            let from = before.map(|t| self.name_of(t).to_owned()).unwrap_or_default();
+            let text = format!(
+                "{}/{} made a {} from {from} to {}, epoch {}",
+                value.cluster, value.instance, value.kind, value.to, value.epoch
+            );
+            self.journal(cx, TransitionKind::PeerMoved, text);
+        }
+    }
+
+    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool) {
+        let at = now.mono - now.wall.since(value.written);
+        self.brakes.at_least(value.moves, at, now.mono);
+        if value.kind.is_automatic_move() {
+            let hold_down = self.policy.failover.hold_down;
+            let until = at + hold_down;
+            self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
+            if is_peer {
+                self.brakes.peer_until = Some(at + hold_down * 2).filter(|until| *until > now.mono);
+                self.brakes.peer_since = Some(at);
+            }
+        }
+        match value.mode {
+            FenceMode::Frozen if self.brakes.frozen.is_none() => {
+                let by = format!("{}/{}", value.cluster, value.instance);
+                self.brakes.frozen =
+                    Some(FreezeSnapshot { since: value.written, by, reason: "frozen through the fence".into() });
+            }
+            FenceMode::Auto | FenceMode::Locked if !self.brakes.freeze_is_news => self.brakes.frozen = None,
+            _ => {}
+        }
+        match value.mode {
+            FenceMode::Locked => self.brakes.lock(now),
+            FenceMode::Auto => self.brakes.locked = None,
+            _ => {}
+        }
+        match value.kind {
+            FenceKind::Known(Kind::Ack) => {
+                self.brakes.failback_blocked = false;
+                self.brakes.unverified = false;
+            }
+            FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
+            _ => {}
+        }
+    }
+
+    /// What is wrong with the fences, for "say it once".
+    fn fence_trouble_text(&self) -> Option<String> {
+        let text = |(name, fence): (&crate::domain::RecordName, &Fence)| match fence {
+            Fence::Foreign { value } => {
+                Some(format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy))
+            }
+            Fence::Unusable { why } => Some(format!("the fence of {name} cannot be used: {why}")),
+            Fence::Absent if self.known_epoch.0 > 0 => {
+                Some(format!("the fence of {name} is gone although epoch {} was written", self.known_epoch))
+            }
+            _ => None,
+        };
+        let found: Vec<String> = self.policy.records.iter().zip(&self.live.fences).filter_map(text).collect();
+        (!found.is_empty()).then(|| found.join("; "))
+    }
+
+    fn tell_differences(&mut self, cx: &mut Cx, before: (Option<String>, Option<String>)) {
+        let id = self.policy.id.clone();
+        let (old_drift, old_fence) = before;
+        if self.live.drift != old_drift {
+            match self.live.drift.clone() {
+                Some(text) => {
+                    self.journal(cx, TransitionKind::Drift, text.clone());
+                    let next = vec!["it is not overwritten; automatic failback waits".to_owned()];
+                    let undo = Some(format!("failoverd adopt {id} --to TARGET"));
+                    let words = Words { why: vec![text], next, undo, moved: None };
+                    self.tell(
+                        cx,
+                        NoticeKind::Drift,
+                        Severity::Warning,
+                        format!("{id}: somebody else changed the record"),
+                        words,
+                    );
+                }
+                None => {
+                    self.journal(cx, TransitionKind::DriftGone, "the record agrees with the fence again");
+                    self.tell(
+                        cx,
+                        NoticeKind::DriftGone,
+                        Severity::Info,
+                        format!("{id}: the record agrees with the fence again"),
+                        Words::default(),
+                    );
+                }
+            }
+        }
+        let fence = self.fence_trouble_text();
+        if fence != old_fence {
+            match fence {
+                Some(text) => {
+                    self.journal(cx, TransitionKind::FenceTrouble, text.clone());
+                    let next = vec!["no automatic write is made for this policy".to_owned()];
+                    self.tell(
+                        cx,
+                        NoticeKind::FenceTrouble,
+                        Severity::Critical,
+                        format!("{id}: the fence cannot be used"),
+                        Words { why: vec![text], next, ..Words::default() },
+                    );
+                }
+                None => {
+                    self.journal(cx, TransitionKind::FenceFine, "the fence can be used again");
+                    self.tell(
+                        cx,
+                        NoticeKind::FenceFine,
+                        Severity::Info,
+                        format!("{id}: the fence can be used again"),
+                        Words::default(),
+                    );
+                }
+            }
+        }
+    }
+}

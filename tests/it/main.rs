@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod architecture;
+mod battery;
 mod golden;
 mod probe;
 mod sandbox;
 // Helpers of several areas; not every area uses all of them.
+mod ministack;
+#[allow(dead_code)]
+mod proxy;
 #[allow(dead_code)]
 mod real;
 #[allow(dead_code)]

@@ -10,6 +10,7 @@ use failoverd::dns::route53::{self, Settings, Timeouts};
 use failoverd::dns::{ZoneReader, ZoneWriter};
 use failoverd::domain::{RecordName, ZoneId};
 use failoverd::engine::zone::{Change, ChangeOp, LiveSet, RecordRead, RefusedCode, WriteAnswer};
+use failoverd::sandbox::SandboxConfig;
 
 use crate::proxy::Proxy;
 use crate::{ministack, proxy};
@@ -71,14 +72,27 @@ macro_rules! battery {
     };
 }
 
-battery!(on_ministack, super::on_ministack_);
+battery!(on_ministack, super::ministack_env);
+battery!(on_sandbox, super::sandbox_env);
 
-async fn on_ministack_() -> Env {
+async fn ministack_env() -> Env {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let provider = ministack::shared().await;
     let zone_name = name(&format!("battery-{}.example", NEXT.fetch_add(1, Ordering::SeqCst)));
     let zone = create_zone(provider.api, &zone_name).await;
     env(provider.api, zone, zone_name, provider).await
+}
+
+async fn sandbox_env() -> Env {
+    let config = SandboxConfig {
+        zones: vec!["battery.example".into()],
+        pending: Duration::from_millis(500),
+        ..Default::default()
+    };
+    let provider = failoverd::sandbox::start(config).await.unwrap();
+    let api = provider.api_url().trim_start_matches("http://").parse().unwrap();
+    let zone = ZoneId::new(&provider.zone_id("battery.example").unwrap());
+    env(api, zone, name("battery.example"), provider).await
 }
 
 async fn env(api: SocketAddr, zone: ZoneId, zone_name: RecordName, provider: impl Any + Send + Sync) -> Env {

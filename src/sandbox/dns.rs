@@ -69,7 +69,17 @@ impl NameServer {
     fn view(&self) -> Arc<View> {
         let stale = self.faults.dns_stale(self.index);
         let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
-        if stale { shown.held.clone() } else { shown.newest.clone() }
+        if stale {
+            return shown.held.clone();
+        }
+        let newest = shown.newest.clone();
+        let caught_up = Arc::ptr_eq(&newest, &shown.held);
+        drop(shown);
+        if !caught_up {
+            // The fault is over: the next one holds what is shown from now on.
+            self.show(newest.clone());
+        }
+        newest
     }
 }
 

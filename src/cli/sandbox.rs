@@ -105,7 +105,7 @@ async fn until_told_to_stop() {
 }
 
 /// `500ms`, `2s`, `1m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(at);
     let wrong = || format!("`{text}` is no duration; write e.g. 500ms, 2s or 1m");

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use failoverd::domain::{
     AddressSet, BodyMatch, Cadence, Check, CheckKind, DownReason as D, HttpCheck, JsonScalar, Outcome, PolicyIdx,
     RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U, WitnessKind,
@@ -399,4 +400,44 @@ async fn the_schedule_probes_real_targets_and_tells_when_one_goes_and_comes_back
     stop.send(()).unwrap();
     let ended = async { while batches.recv().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the schedule ends");
+}
+
+#[tokio::test]
+async fn the_command_probes_a_policy_and_its_exit_code_tells_the_outcome() {
+    let target = Target::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (main, policy) = (dir.path().join("failoverd.toml"), dir.path().join("web.toml"));
+    std::fs::write(&main, "policies = \"web.toml\"\n").unwrap();
+    let text = format!(
+        "zone = \"example.com\"\nrecords = [\"www.example.com\"]\nttl = 30\n\
+         [check]\ntype = \"http\"\nport = {}\npath = \"/healthz\"\ntimeout = \"400ms\"\n\
+         [[target]]\nname = \"here\"\naddresses = [\"127.0.0.1\"]\npriority = 1\n\
+         [[target]]\nname = \"there\"\naddresses = [\"127.0.0.2\"]\npriority = 2\n",
+        target.port()
+    );
+    std::fs::write(&policy, text).unwrap();
+    let cases: [(&[&str], Mode, u8); 6] = [
+        (&["web", "here"], Mode::Ok, 0),
+        (&["web", "here", "-o", "json"], Mode::Status(500), 1),
+        // Nobody listens on 127.0.0.2.
+        (&["web"], Mode::Ok, 1),
+        (&["web", "nowhere"], Mode::Ok, 1),
+        (&["wob"], Mode::Ok, 1),
+        (&["--url", "http://169.254.169.254/"], Mode::Ok, 7),
+    ];
+    for (line, mode, code) in cases {
+        target.set(mode).await;
+        let args = Cli::parse_from([&["probe"], line].concat()).probe;
+        assert_eq!(failoverd::cli::probe::run(&args, Some(&main)).await, code, "{line:?}");
+    }
+    assert_eq!(target.requests(), 3);
+    std::fs::write(&policy, "ttl = 0").unwrap();
+    let args = Cli::parse_from(["probe", "web"]).probe;
+    assert_eq!(failoverd::cli::probe::run(&args, Some(&main)).await, 4);
+}
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    probe: failoverd::cli::probe::ProbeArgs,
 }

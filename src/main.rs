@@ -1,3 +1,7 @@
-//! Arguments in, exit code out; everything else is `cli`.
+//! The `failoverd` command: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    failoverd::cli::run().into()
+}

@@ -37,6 +37,7 @@ use crate::domain::{FleetSettings, NotifierName, Policy};
 pub use fence_room::fence_fits;
 pub use finding::{ConfigErrors, Finding, Severity};
 pub use load::{Located, load, locate};
+pub use quantity::duration;
 pub use secret_source::{SecretError, SecretSource};
 
 /// The environment as a function, so that a test can hand in its own.

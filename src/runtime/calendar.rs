@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Policy, PolicyIdx, UnixMs, Window};
 
-/// Arithmetic of one window, both pure: whether it is open at a time, and its next edge after it.
-#[derive(Clone, Copy)]
-pub struct Arithmetic {
-    pub is_open_at: fn(&Window, UnixMs) -> bool,
-    pub next_edge: fn(&Window, UnixMs) -> Option<UnixMs>,
+/// Arithmetic of one window; pure.
+pub trait Hours: Send {
+    fn is_open_at(&self, at: UnixMs) -> bool;
+
+    /// The next opening or closing after `at`.
+    fn next_edge(&self, at: UnixMs) -> Option<UnixMs>;
 }
+
+/// Makes the arithmetic of a window; `None` for one that cannot be read, which then stays closed.
+pub type Arithmetic = fn(&Window) -> Option<Box<dyn Hours>>;
 
 /// All windows of a fleet.
 pub struct Calendar {
@@ -21,6 +25,7 @@ pub struct Calendar {
 
 struct Entry {
     window: Window,
+    hours: Option<Box<dyn Hours>>,
     open: bool,
     next: Option<UnixMs>,
 }
@@ -41,9 +46,11 @@ impl Calendar {
         for (idx, policy) in policies {
             let Some(window) = &policy.failback.window else { continue };
             let entry = old.remove(&idx).filter(|entry| entry.window == *window).unwrap_or_else(|| {
-                let open = (self.arithmetic.is_open_at)(window, now);
+                let hours = (self.arithmetic)(window);
+                let open = hours.as_ref().is_some_and(|h| h.is_open_at(now));
                 told.push((idx, open));
-                Entry { window: window.clone(), open, next: (self.arithmetic.next_edge)(window, now) }
+                let next = hours.as_ref().and_then(|h| h.next_edge(now));
+                Entry { window: window.clone(), hours, open, next }
             });
             self.windows.insert(idx, entry);
         }
@@ -57,8 +64,8 @@ impl Calendar {
             if entry.next.is_none_or(|next| now < next) {
                 continue;
             }
-            let open = (self.arithmetic.is_open_at)(&entry.window, now);
-            entry.next = (self.arithmetic.next_edge)(&entry.window, now);
+            let open = entry.hours.as_ref().is_some_and(|h| h.is_open_at(now));
+            entry.next = entry.hours.as_ref().and_then(|h| h.next_edge(now));
             if open != entry.open {
                 entry.open = open;
                 told.push((*idx, open));
@@ -71,7 +78,7 @@ impl Calendar {
     pub fn jumped(&mut self, now: UnixMs) -> Vec<(PolicyIdx, bool)> {
         let mut told = Vec::new();
         for (idx, entry) in &mut self.windows {
-            entry.next = (self.arithmetic.next_edge)(&entry.window, now);
+            entry.next = entry.hours.as_ref().and_then(|h| h.next_edge(now));
             if std::mem::replace(&mut entry.open, false) {
                 told.push((*idx, false));
             }
@@ -86,10 +93,16 @@ mod tests {
     use crate::runtime::testing::policy;
 
     /// Open in every even hour.
-    const EVEN: Arithmetic = Arithmetic {
-        is_open_at: |_, at| at.0 / 3_600_000 % 2 == 0,
-        next_edge: |_, at| Some(UnixMs((at.0 / 3_600_000 + 1) * 3_600_000)),
-    };
+    struct Even;
+    impl Hours for Even {
+        fn is_open_at(&self, at: UnixMs) -> bool {
+            (at.0 / HOUR).is_multiple_of(2)
+        }
+        fn next_edge(&self, at: UnixMs) -> Option<UnixMs> {
+            Some(UnixMs((at.0 / HOUR + 1) * HOUR))
+        }
+    }
+    const EVEN: Arithmetic = |_| Some(Box::new(Even));
     const HOUR: u64 = 3_600_000;
 
     fn windowed() -> Policy {

@@ -23,12 +23,12 @@ use crate::engine::journal::Restored;
 use crate::engine::report::{LiveState, PolicyState, Report, Settled};
 use crate::engine::zone::{ApiError, ZoneInfo};
 use crate::engine::{Fleet, Mode, next_deadline, report, step};
+use crate::probe::schedule::Ended;
 
 use super::calendar::{Arithmetic, Calendar};
 use super::clock::{Clock, JumpWatch};
 use super::dispatch::{Dispatch, Tools};
 use super::rollup::{Rollup, Row};
-use super::senses::Ended;
 use super::systemd;
 
 /// How often the loop looks at what no event tells: clocks, windows, the minute, the watchdog.
@@ -268,16 +268,26 @@ impl Controller {
     fn probes_ended(&mut self, batch: &[Ended]) {
         let mut outcomes = Vec::with_capacity(batch.len());
         for ended in batch {
-            self.rollup.count(ended.policy, ended.target, ended.outcome, ended.ended - ended.started);
+            let outcome = ended.report.outcome;
+            self.rollup.count(ended.policy, ended.target, outcome, ended.ended - ended.started);
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                self.debug_probe(ended);
+            }
             outcomes.push(Probed {
                 policy: ended.policy,
                 target: ended.target,
                 started: self.clock.tick(ended.started),
                 ended: self.clock.tick(ended.ended),
-                outcome: ended.outcome,
+                outcome,
             });
         }
         self.feed(Event::Outcomes(outcomes));
+    }
+
+    fn debug_probe(&self, ended: &Ended) {
+        let Some(policy) = self.dispatch.policy(ended.policy) else { return };
+        let target = policy.target(ended.target).map(|t| tracing::field::display(&t.name));
+        tracing::debug!(policy = %policy.id, target, outcome = %ended.report.outcome, "{}", ended.report.detail());
     }
 
     fn beat(&mut self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::dns::{Called, ZoneReader};
 use crate::domain::{
@@ -246,11 +246,8 @@ impl Dispatch {
             return send(&self.inbox, Wakeup::event(Event::Observed { policy: idx, answers: Vec::new() }));
         };
         let whom = self.servers.next(&policy.zone);
-        let questions = policy.records.len() * policy.families().len();
-        let start = self.servers.slot(Instant::now(), u32::try_from(questions).unwrap_or(u32::MAX));
         let (inbox, senses) = (self.inbox.clone(), self.tools.senses.clone());
         tokio::spawn(async move {
-            tokio::time::sleep_until(start).await;
             let mut servers = addresses(whom, &policy.zone, &senses, &inbox).await;
             servers.truncate(1);
             let answers = questions_to(&servers, &policy, &senses).await;

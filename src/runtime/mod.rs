@@ -3,22 +3,32 @@
 //! Nothing here decides: a room turns an action into a call and its answer into an event.
 //! Only `executor` may hold a `dns::ZoneWriter`; only `clock` reads clocks.
 
+pub mod assembly;
 pub mod calendar;
 pub mod chronicle;
 pub mod clock;
 pub mod controller;
+pub mod daemon;
 pub mod dispatch;
+pub mod durable;
 pub mod executor;
+pub mod eyes;
 pub mod failpoint;
 pub mod keeper;
+pub mod once;
+pub mod plan;
+pub mod reload;
 pub mod rollup;
 pub mod senses;
 pub mod servers;
+pub mod shutdown;
 pub mod stage;
 pub mod systemd;
 
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 /// "no policy `wbe`; did you mean `web`?", or the names there are.
 pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {

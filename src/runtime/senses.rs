@@ -5,20 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
-use crate::domain::{Family, Outcome, Policy, PolicyIdx, RecordName, Target, TargetIdx, Witness};
+use crate::domain::{Family, Outcome, Policy, PolicyIdx, RecordName, Target, Witness};
 use crate::engine::zone::DnsAnswer;
-
-/// One probe that ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    pub policy: PolicyIdx,
-    pub target: TargetIdx,
-    pub started: Instant,
-    pub ended: Instant,
-    pub outcome: Outcome,
-}
 
 pub trait Senses: Send + Sync + 'static {
     /// From now on exactly these policies are probed.

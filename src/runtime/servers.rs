@@ -2,20 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::domain::{NameServers, ZoneRef};
-
-/// At most one routine question in this time, over all names: Route 53 bills queries (20 a second).
-const QUESTION_GAP: Duration = Duration::from_millis(50);
 
 /// Server lists of all zones.
 pub struct Servers {
     configured: NameServers,
     zones: BTreeMap<ZoneRef, ZoneServers>,
-    next_question: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,7 +28,7 @@ pub enum Whom {
 
 impl Servers {
     pub fn new(configured: NameServers) -> Servers {
-        Servers { configured, zones: BTreeMap::new(), next_question: None }
+        Servers { configured, zones: BTreeMap::new() }
     }
 
     /// The delegation set of a zone as the provider told it.
@@ -74,13 +67,6 @@ impl Servers {
         *turn = turn.wrapping_add(1);
         Whom::These(chosen.into_iter().collect())
     }
-
-    /// When the next `questions` routine questions may start.
-    pub fn slot(&mut self, now: Instant, questions: u32) -> Instant {
-        let slot = self.next_question.map_or(now, |next| next.max(now));
-        self.next_question = Some(slot + QUESTION_GAP * questions);
-        slot
-    }
 }
 
 #[cfg(test)]
@@ -107,14 +93,5 @@ mod tests {
         let mut servers = Servers::new(NameServers::These(vec![b]));
         servers.learn_names(&zone(), vec!["ns1".into()]);
         assert_eq!(servers.next(&zone()), Whom::These(vec![b]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_more_than_twenty_routine_questions_a_second() {
-        let mut servers = Servers::new(NameServers::Delegation);
-        let start = Instant::now();
-        let last = (0..100).map(|_| servers.slot(start, 1)).last().unwrap();
-        assert_eq!(last - start, Duration::from_millis(99 * 50));
-        assert_eq!(servers.slot(last + Duration::from_secs(60), 1), last + Duration::from_secs(60));
     }
 }

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod battery;
+mod control;
 mod golden;
 mod probe;
 mod sandbox;

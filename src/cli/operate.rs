@@ -1,0 +1,88 @@
+//! `freeze`, `unfreeze`, `ack`, `adopt`: a person's hand, through the daemon or without one.
+
+use std::time::Duration;
+
+use crate::control::client::{AskError, ask, person};
+use crate::control::protocol::{Answer, Request};
+use crate::runtime::once;
+
+use super::output::{data, talk};
+use super::{Context, Done, Exit, Failure};
+
+/// Longest time one command may take where no daemon runs.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+pub struct FreezeArgs {
+    /// Only this policy; without it, all of them
+    policy: Option<String>,
+
+    /// Why, for those who find it later
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(clap::Args)]
+pub struct AckArgs {
+    policy: String,
+
+    /// Why, for those who find it later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
+#[derive(clap::Args)]
+pub struct AdoptArgs {
+    policy: String,
+
+    /// The target to publish; default: the one the live record publishes
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
+
+    /// Why, for those who find it later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+}
+
+pub async fn freeze(context: &Context, args: FreezeArgs) -> Done {
+    carry_out(context, Request::Freeze { policy: args.policy, reason: reason(args.reason)? }).await
+}
+
+pub async fn unfreeze(context: &Context, args: FreezeArgs) -> Done {
+    carry_out(context, Request::Unfreeze { policy: args.policy, reason: reason(args.reason)? }).await
+}
+
+pub async fn ack(context: &Context, args: AckArgs) -> Done {
+    carry_out(context, Request::Ack { policy: args.policy, reason: args.reason }).await
+}
+
+pub async fn adopt(context: &Context, args: AdoptArgs) -> Done {
+    carry_out(context, Request::Adopt { policy: args.policy, to: args.to, reason: args.reason }).await
+}
+
+async fn carry_out(context: &Context, request: Request) -> Done {
+    let config = context.load()?;
+    let answer = match ask(&config.state, request.clone()).await {
+        Ok(answer) => answer,
+        Err(AskError::NoDaemon(_)) => {
+            talk("no daemon is running; doing it from here");
+            once::command(&config, request, person(), DEADLINE).await?
+        }
+        Err(error) => return Err(super::ask_failed(error)),
+    };
+    match answer {
+        Answer::Accepted { text } => {
+            data(&format!("{text}\n"));
+            Ok(Exit::Ok)
+        }
+        Answer::Refused { text } => Err(Failure::new(Exit::Refused, text)),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+fn reason(text: String) -> Result<String, Failure> {
+    if text.trim().is_empty() {
+        return Err(Failure::error("a freeze needs a reason").next("--reason \"why, and until when\""));
+    }
+    Ok(text)
+}

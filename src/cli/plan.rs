@@ -1,0 +1,81 @@
+//! `failoverd plan`: what a confirmed pass would do now, and why. Writes nothing.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::UnixMs;
+use crate::engine::report::{Report, Settled};
+use crate::runtime::plan;
+
+use super::output::{Format, JSON_VERSION, data, json, talk};
+use super::{Context, Done, once, render};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only this policy
+    policy: Option<String>,
+
+    /// Longest time the look may take
+    #[arg(long, default_value = "1m", value_parser = super::duration, value_name = "TIME")]
+    deadline: Duration,
+
+    /// Exit with 2 when something would move
+    #[arg(long)]
+    detailed_exitcode: bool,
+
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    at: UnixMs,
+    settled: Settled,
+    changes: usize,
+    policies: Vec<Planned<'a>>,
+}
+
+#[derive(Serialize)]
+struct Planned<'a> {
+    /// The move would be made now.
+    change: bool,
+    report: &'a Report,
+}
+
+pub async fn run(context: &Context, args: Args) -> Done {
+    let mut config = context.load()?;
+    if let Some(name) = &args.policy {
+        super::keep_only(&mut config.policies, name)?;
+    }
+    if args.output == Format::Table {
+        talk(&format!(
+            "looking: probing {}, writing nothing",
+            super::count(config.policies.len(), "policy", "policies")
+        ));
+    }
+    let observed = plan::observe(&config, args.deadline).await?;
+    let reports = &observed.status.reports;
+    let changes = reports.iter().filter(|r| render::changes(r)).count();
+    match args.output {
+        Format::Json => json(&Document {
+            version: JSON_VERSION,
+            at: observed.status.at,
+            settled: observed.settled,
+            changes,
+            policies: reports.iter().map(|report| Planned { change: render::changes(report), report }).collect(),
+        }),
+        Format::Table => {
+            for report in reports {
+                data(&format!("{}\n", render::plan(report)));
+            }
+            let refused = reports.iter().filter(|r| r.wanted.is_some() && !render::changes(r)).count();
+            data(&format!(
+                "Plan: {changes} to change, {refused} refused, {} as they are.\n",
+                reports.len() - changes - refused
+            ));
+        }
+    }
+    once::verdict(observed.settled, reports, args.deadline, args.detailed_exitcode)
+}

@@ -1,0 +1,352 @@
+//! Reports as text for people. Pure: what is printed is what the report says, in one shape.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::Style;
+
+use crate::domain::time::human;
+use crate::domain::{AddressSet, UnixMs};
+use crate::engine::intent::Kind;
+use crate::engine::journal::{PolicySnapshot, Transition};
+use crate::engine::report::{BrakesReport, LiveState, MovePhase, MoveReport, Refusal, Report, TargetReport};
+
+use super::output::{Cell, health_style, paint, state_style, table, word};
+
+/// One line for each policy, then what stands in the way of each.
+pub fn status(reports: &[Report]) -> String {
+    let rows: Vec<Vec<Cell>> = reports
+        .iter()
+        .map(|r| {
+            vec![
+                r.policy.to_string().into(),
+                Cell::styled(word(&r.state), state_style(r.state)),
+                live(&r.live).into(),
+                targets_short(&r.targets).into(),
+                r.fence.as_ref().map_or("-".to_owned(), |f| f.epoch.to_string()).into(),
+                brakes_short(&r.brakes).into(),
+            ]
+        })
+        .collect();
+    let mut text = table(&["POLICY", "STATE", "LIVE", "TARGETS", "EPOCH", "BRAKES"], &rows);
+    for report in reports {
+        if let Some(moving) = &report.moving {
+            let _ = writeln!(text, "{}: {}", report.policy, one_move(moving));
+        }
+        let Some(first) = report.refusals.first().filter(|_| report.wanted.is_some()) else { continue };
+        let _ = writeln!(text, "{}: {}", report.policy, refusal(first));
+    }
+    text
+}
+
+/// What the state file remembers, when no daemon can be asked.
+pub fn snapshots(snapshots: &[PolicySnapshot]) -> String {
+    let rows: Vec<Vec<Cell>> = snapshots
+        .iter()
+        .map(|s| {
+            let targets: Vec<String> = s.targets.iter().map(|t| format!("{} {}", t.name, t.health)).collect();
+            let mut brakes = Vec::new();
+            if let Some(frozen) = &s.frozen {
+                brakes.push(format!("frozen by {}", frozen.by));
+            }
+            if s.locked.is_some() {
+                brakes.push("locked".to_owned());
+            }
+            if s.failback_blocked {
+                brakes.push("failback off until ack".to_owned());
+            }
+            vec![
+                s.policy.to_string().into(),
+                targets.join(", ").into(),
+                s.epoch.to_string().into(),
+                or_dash(&brakes.join(", ")).into(),
+                s.at.to_string().into(),
+            ]
+        })
+        .collect();
+    table(&["POLICY", "TARGETS THEN", "EPOCH", "BRAKES", "AS OF"], &rows)
+}
+
+/// What would be done to one policy: record, from, to, why, limits, undo.
+pub fn plan(report: &Report) -> String {
+    let mut text = String::new();
+    let epoch = report.fence.as_ref().map(|f| f.epoch);
+    let change = match (epoch, changes(report)) {
+        (Some(epoch), true) => format!("epoch {epoch} -> {}", epoch.next()),
+        (Some(epoch), false) => format!("epoch {epoch}"),
+        (None, true) => "no fence yet -> epoch 1".to_owned(),
+        (None, false) => "no fence yet".to_owned(),
+    };
+    for record in &report.records {
+        let kinds = families(&report.targets);
+        let _ = writeln!(text, "{record}. {kinds}  ttl {}   zone {}   {change}", report.ttl.secs(), report.zone);
+    }
+    let Some(wanted) = &report.wanted else {
+        let _ = writeln!(text, "  = {}  no change", live(&report.live));
+        return text;
+    };
+    let to = wanted.to.as_ref().and_then(|name| report.targets.iter().find(|t| t.name == *name));
+    let sign = if changes(report) { "~" } else { "!" };
+    match to {
+        Some(to) if wanted.kind.writes_addresses() => {
+            let _ = writeln!(text, "  {sign} {}  ->  {}", published(report), place(to));
+        }
+        Some(to) => {
+            let _ = writeln!(text, "  {sign} {} {}", wanted.kind, place(to));
+        }
+        None => {
+            let _ = writeln!(text, "  {sign} {}  ->  no target", published(report));
+        }
+    }
+    let _ = writeln!(text, "  kind    {}", wanted.kind);
+    block(&mut text, "why", &wanted.why);
+    if let Some(to) = to {
+        let _ = writeln!(text, "  target  {}", evidence(to, report.at));
+    }
+    block(&mut text, "limits", &limits(&report.brakes));
+    if report.refusals.is_empty() {
+        block(&mut text, "undo", &[undo(report, wanted.kind)]);
+    } else {
+        block(&mut text, "refused", &report.refusals.iter().map(refusal).collect::<Vec<_>>());
+    }
+    text
+}
+
+/// True when the report's wanted move would be made now.
+pub fn changes(report: &Report) -> bool {
+    report.refusals.is_empty() && report.wanted.as_ref().is_some_and(|w| w.to.is_some())
+}
+
+/// Everything that led to the present answer.
+pub fn explain(report: &Report) -> String {
+    let mut text = String::new();
+    let state = paint(&word(&report.state), state_style(report.state));
+    let names: Vec<&str> = report.records.iter().map(|r| r.as_str()).collect();
+    let _ = writeln!(text, "{}  {state}  live: {}", report.policy, live_long(&report.live));
+    let _ = writeln!(text, "  records  {}  ttl {}  zone {}", names.join(", "), report.ttl.secs(), report.zone);
+    if let Some(since) = report.doubt_since {
+        let _ = writeln!(text, "  doubt    since {since} ({})", human(report.at.since(since)));
+    }
+    if let Some(incident) = &report.incident {
+        let _ = writeln!(text, "  incident {incident}");
+    }
+    let rows: Vec<Vec<Cell>> = report
+        .targets
+        .iter()
+        .map(|t| {
+            vec![
+                format!("  {} {}", if t.active { "*" } else { " " }, t.name).into(),
+                t.region.to_string().into(),
+                t.priority.to_string().into(),
+                Cell::styled(t.health.to_string(), health_style(t.health)),
+                human(report.at.since(t.since)).into(),
+                t.last.map_or("-".to_owned(), |o| o.to_string()).into(),
+                t.age.map_or("-".to_owned(), human).into(),
+                format!("{}/{}", t.failures, t.fall).into(),
+                format!("{}/{}", t.successes, t.rise).into(),
+                addresses(&t.addresses).into(),
+            ]
+        })
+        .collect();
+    let head =
+        ["    TARGET", "REGION", "PRIORITY", "HEALTH", "FOR", "LAST PROBE", "AGE", "FAILED", "PASSED", "ADDRESSES"];
+    text.push_str(&table(&head, &rows));
+    match &report.wanted {
+        None => text.push_str("  wanted   nothing\n"),
+        Some(wanted) => {
+            let to = wanted.to.as_ref().map_or("no target can be named".to_owned(), |t| format!("to {t}"));
+            let _ = writeln!(text, "  wanted   {} {to}", wanted.kind);
+            block(&mut text, "why", &wanted.why);
+            if report.refusals.is_empty() {
+                text.push_str("  in the way  nothing\n");
+            }
+        }
+    }
+    block(&mut text, "refused", &report.refusals.iter().map(refusal).collect::<Vec<_>>());
+    block(&mut text, "limits", &limits(&report.brakes));
+    let _ = writeln!(text, "  failback {}", word(&report.failback));
+    if let Some(fence) = &report.fence {
+        let _ = writeln!(
+            text,
+            "  fence    epoch {} by {} at {}, {}, mode {}",
+            fence.epoch, fence.owner, fence.written, fence.kind, fence.mode
+        );
+    } else {
+        text.push_str("  fence    none known\n");
+    }
+    for (what, moved) in [("moving", &report.moving), ("last", &report.last_move)] {
+        if let Some(moved) = moved {
+            block(&mut text, what, &move_lines(moved));
+        }
+    }
+    text
+}
+
+/// Transitions, oldest first.
+pub fn history(transitions: &[Transition]) -> String {
+    let rows: Vec<Vec<Cell>> = transitions
+        .iter()
+        .map(|t| {
+            vec![
+                t.at.to_string().into(),
+                t.policy.as_ref().map_or("-".to_owned(), ToString::to_string).into(),
+                word(&t.kind).into(),
+                t.text.clone().into(),
+            ]
+        })
+        .collect();
+    table(&["AT", "POLICY", "WHAT", "TEXT"], &rows)
+}
+
+fn block(text: &mut String, what: &str, lines: &[String]) {
+    for (i, line) in lines.iter().enumerate() {
+        let label = if i == 0 { what } else { "" };
+        let _ = writeln!(text, "  {label:<7} {line}");
+    }
+}
+
+fn refusal(refusal: &Refusal) -> String {
+    format!("{}: {} ({})", paint(&word(&refusal.rule), Style::new().bold()), refusal.text, refusal.change)
+}
+
+fn undo(report: &Report, kind: Kind) -> String {
+    let from = report.targets.iter().find(|t| t.active);
+    match (kind, from) {
+        (Kind::Failover | Kind::Failback | Kind::Rollback, Some(from)) => {
+            format!("automatic if the proof contradicts; by hand: failoverd adopt {} --to {}", report.policy, from.name)
+        }
+        (_, Some(from)) => format!("failoverd adopt {} --to {}", report.policy, from.name),
+        (_, None) => format!("failoverd freeze {} stops automatic moves", report.policy),
+    }
+}
+
+fn limits(brakes: &BrakesReport) -> Vec<String> {
+    let mut lines = vec![format!("{} of {} automatic moves this hour", brakes.moves_last_hour, brakes.flap_budget)];
+    if let Some(left) = brakes.hold_down.filter(|d| *d > Duration::ZERO) {
+        lines.push(format!("hold-down for another {}", human(left)));
+    }
+    if let Some(frozen) = &brakes.frozen {
+        lines.push(format!("frozen: {frozen}"));
+    }
+    if brakes.locked {
+        lines.push("locked out after too many moves, until `failoverd ack`".to_owned());
+    }
+    if brakes.failback_blocked {
+        lines.push("automatic failback is off until `failoverd ack`, after a rollback".to_owned());
+    }
+    if brakes.unverified {
+        lines.push("the last move is unverified".to_owned());
+    }
+    lines
+}
+
+fn brakes_short(brakes: &BrakesReport) -> String {
+    let mut words = Vec::new();
+    if brakes.frozen.is_some() {
+        words.push("frozen".to_owned());
+    }
+    if brakes.locked {
+        words.push("locked".to_owned());
+    }
+    if let Some(left) = brakes.hold_down.filter(|d| *d > Duration::ZERO) {
+        words.push(format!("hold-down {}", human(left)));
+    }
+    if brakes.failback_blocked {
+        words.push("failback off".to_owned());
+    }
+    if brakes.unverified {
+        words.push("unverified".to_owned());
+    }
+    or_dash(&words.join(", "))
+}
+
+fn one_move(moved: &MoveReport) -> String {
+    let from = moved.from.as_ref().map_or("?".to_owned(), ToString::to_string);
+    format!("{} {from} -> {} at epoch {}: {}", moved.kind, moved.to, moved.epoch, phase(moved.phase))
+}
+
+fn move_lines(moved: &MoveReport) -> Vec<String> {
+    let mut lines = vec![one_move(moved)];
+    if !moved.detail.is_empty() {
+        lines.push(moved.detail.clone());
+    }
+    let clocks = [
+        ("confirmed in", moved.clocks.confirmed),
+        ("accepted after", moved.clocks.accepted),
+        ("every server after", moved.clocks.every_server),
+        ("INSYNC after", moved.clocks.insync),
+        ("verdict after", moved.clocks.verdict),
+    ];
+    let known: Vec<String> = clocks.iter().filter_map(|(what, d)| d.map(|d| format!("{what} {}", human(d)))).collect();
+    if !known.is_empty() {
+        lines.push(known.join(", "));
+    }
+    lines
+}
+
+fn phase(phase: MovePhase) -> String {
+    word(&phase)
+}
+
+fn live(live: &LiveState) -> String {
+    match live {
+        LiveState::NotRead => "not read".into(),
+        LiveState::Target { name } => name.to_string(),
+        LiveState::Split { .. } => "split".into(),
+        LiveState::Foreign { .. } => "foreign".into(),
+        LiveState::Absent => "absent".into(),
+        LiveState::Unreadable { .. } => "unreadable".into(),
+    }
+}
+
+fn live_long(state: &LiveState) -> String {
+    match state {
+        LiveState::Split { detail } | LiveState::Foreign { detail } | LiveState::Unreadable { detail } => {
+            format!("{} ({detail})", live(state))
+        }
+        LiveState::NotRead | LiveState::Target { .. } | LiveState::Absent => live(state),
+    }
+}
+
+fn published(report: &Report) -> String {
+    match report.targets.iter().find(|t| t.active) {
+        Some(active) => place(active),
+        None => live_long(&report.live),
+    }
+}
+
+fn place(target: &TargetReport) -> String {
+    format!("{} ({})", addresses(&target.addresses), target.name)
+}
+
+fn addresses(set: &AddressSet) -> String {
+    set.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn evidence(target: &TargetReport, now: UnixMs) -> String {
+    let last = match (target.last, target.age) {
+        (Some(last), Some(age)) => format!(", last probe {last} {} ago", human(age)),
+        _ => String::new(),
+    };
+    format!("{} {} for {}{last}", target.name, target.health, human(now.since(target.since)))
+}
+
+fn targets_short(targets: &[TargetReport]) -> String {
+    let parts: Vec<String> = targets
+        .iter()
+        .map(|t| match t.failures {
+            0 => format!("{} {}", t.name, t.health),
+            n => format!("{} {} ({n}/{} failed)", t.name, t.health, t.fall),
+        })
+        .collect();
+    parts.join(", ")
+}
+
+fn families(targets: &[TargetReport]) -> String {
+    let families = targets.first().map(|t| t.addresses.families()).unwrap_or_default();
+    families.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("+")
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.into() }
+}

@@ -1,0 +1,115 @@
+//! `run`: the daemon, from its start to SIGTERM.
+//!
+//! Order: which configuration → lock → store → provider → control socket → loop → READY. An
+//! unreachable provider is no reason not to start: probing goes on and the engine tells.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Config;
+use crate::control::protocol::{Answer, Request, socket_path};
+use crate::control::server::{Control, Handler};
+use crate::domain::PolicyId;
+use crate::engine::Mode;
+use crate::store::Store;
+
+use super::assembly::{self, StartError};
+use super::controller::{Asked, Until, Wakeup};
+use super::durable::Durable;
+use super::reload::reload_aloud;
+use super::shutdown::{Signals, Told};
+use super::systemd;
+
+/// Most transitions one request gets.
+const MOST_HISTORY: u32 = 10_000;
+
+pub struct Daemon {
+    pub config: Config,
+    pub observe: bool,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(daemon: Daemon) -> Result<(), StartError> {
+    let Daemon { config, observe } = daemon;
+    // Read again on SIGHUP.
+    let path = config.path.clone();
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let mode = if observe { Mode::Observe } else { Mode::Active };
+    tracing::info!(config = %path.display(), state = %config.state.display(), observe, "starting");
+    let durable = Durable::open(&config)?;
+    let control = Control::bind(&socket_path(&config.state))?;
+    let mut controller = assembly::controller(&config, mode, durable.restored.clone(), durable.keeper()).await?;
+    let inbox = controller.sender();
+    tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
+    let desk = Arc::new(Desk { inbox: inbox.clone(), store: durable.store.clone() });
+    let served = tokio::spawn(control.serve(desk));
+    let settings = config.settings.clone();
+    let listener = tokio::spawn(async move {
+        loop {
+            match signals.next().await {
+                Told::Reload => reload_aloud(&path, &settings, &inbox).await,
+                Told::Stop => {
+                    let _ = inbox.send(Wakeup::Stop);
+                }
+            }
+        }
+    });
+    systemd::ready(&format!("{} policies", config.policies.len()));
+    controller.run(Until::Stopped).await;
+
+    tracing::info!("stopping: waiting for answers in flight");
+    systemd::stopping();
+    served.abort();
+    let clean = controller.stop().await;
+    drop(controller);
+    durable.close().await;
+    listener.abort();
+    // The socket's file goes with its task.
+    let _ = served.await;
+    if clean {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped with an answer still in flight; the next start resolves it");
+    }
+    Ok(())
+}
+
+/// Answers the control socket: history from the store, everything else from the loop.
+pub struct Desk {
+    pub inbox: mpsc::UnboundedSender<Wakeup>,
+    pub store: Store,
+}
+
+impl Handler for Desk {
+    fn handle(&self, request: Request, by: String) -> BoxFuture<'_, Answer> {
+        Box::pin(async move {
+            if let Request::History { policy, limit } = request {
+                return self.history(policy.as_deref(), limit).await;
+            }
+            let (answer, answered) = oneshot::channel();
+            let asked = Wakeup::Asked(Asked { request, by, answer });
+            if self.inbox.send(asked).is_err() {
+                return Answer::error("failoverd is stopping");
+            }
+            answered.await.unwrap_or_else(|_| Answer::error("failoverd is stopping"))
+        })
+    }
+}
+
+impl Desk {
+    async fn history(&self, policy: Option<&str>, limit: u32) -> Answer {
+        let policy = match policy.map(PolicyId::new).transpose() {
+            Ok(policy) => policy,
+            Err(error) => return Answer::error(error.to_string()),
+        };
+        match self.store.history(policy, limit.min(MOST_HISTORY)).await {
+            Ok(mut transitions) => {
+                transitions.reverse();
+                Answer::History { transitions }
+            }
+            Err(error) => Answer::error(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! SIGHUP: the whole configuration is read anew and replaces the policies, or nothing changes
+//! (invariant I13).
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{self, Config};
+use crate::domain::FleetSettings;
+
+use super::controller::Wakeup;
+use super::systemd;
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("{0}")]
+    Invalid(config::ConfigErrors),
+    #[error("{0}")]
+    Refused(String),
+    #[error("failoverd is stopping")]
+    Stopping,
+}
+
+/// Reads, validates and hands over; the answer is the number of policies now in force.
+pub async fn reload(
+    path: &Path,
+    settings: &FleetSettings,
+    inbox: &mpsc::UnboundedSender<Wakeup>,
+) -> Result<usize, ReloadError> {
+    let path: PathBuf = path.to_owned();
+    // Reading files may block; the loop goes on meanwhile.
+    let read = tokio::task::spawn_blocking(move || config::load(&path, &environment));
+    let config: Config = read.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Invalid)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.settings != *settings {
+        tracing::warn!(
+            "only policies are reloaded; what changed in the main file (cluster, instance, witnesses, budget, \
+             verify or guard) needs a restart"
+        );
+    }
+    let count = config.policies.len();
+    let (done, answer) = oneshot::channel();
+    inbox.send(Wakeup::Policies(config.policies, done)).map_err(|_| ReloadError::Stopping)?;
+    answer.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Refused)?;
+    Ok(count)
+}
+
+/// [`reload`] with everything said: to the log and to systemd.
+pub async fn reload_aloud(path: &Path, settings: &FleetSettings, inbox: &mpsc::UnboundedSender<Wakeup>) {
+    systemd::reloading();
+    match reload(path, settings, inbox).await {
+        Ok(policies) => {
+            tracing::info!(policies, config = %path.display(), "configuration reloaded");
+            systemd::ready(&format!("{policies} policies, reloaded"));
+        }
+        Err(error) => {
+            tracing::error!(config = %path.display(), "reload refused, the old configuration stays: {error}");
+            systemd::ready("reload refused, the old configuration stays");
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

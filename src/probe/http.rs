@@ -378,4 +378,37 @@ mod tests {
             assert_eq!(host_only(authority), host);
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn no_bytes_of_the_other_side_panic_or_exceed_the_cap(
+            start in proptest::sample::select(vec![
+                "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "HTTP/1.1 302 OK\r\nlocation: ",
+            ]),
+            rest in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let CheckKind::Http(mut check) = CheckKind::http(80, &RecordName::new("a.example").unwrap(), "/") else {
+                panic!()
+            };
+            check.max_body = 100;
+            let mut progress = Progress {
+                phase: Phase::Connect, phases: Default::default(), status: None, cert_days: None, body_bytes: 0,
+            };
+            let (near, mut far) = tokio::io::duplex(4096);
+            let request = Hop::first(&check).unwrap().request().unwrap();
+            let answer = runtime.block_on(async {
+                tokio::io::AsyncWriteExt::write_all(&mut far, &[start.as_bytes(), &rest].concat()).await.unwrap();
+                tokio::io::AsyncWriteExt::shutdown(&mut far).await.unwrap();
+                converse(near, request, &check, true, &mut progress).await
+            });
+            match answer {
+                Ok(Answer::Body { bytes, .. }) => assert!(bytes.len() <= 100 && progress.body_bytes <= 100),
+                Ok(Answer::Redirect(..)) => {}
+                Err(failure) => assert!(matches!(failure.outcome, Outcome::Down(_)), "{failure:?}"),
+            }
+        }
+    }
 }

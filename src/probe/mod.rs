@@ -73,7 +73,7 @@ pub struct ProbeReport {
 /// What the probes of all addresses of one target found, all started at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
-    /// That of the worst address: `Down` before `Unknown` before `Up`.
+    /// That of the worst address, the first of them: `Down` before `Unknown` before `Up`.
     pub outcome: Outcome,
     /// One per address, in the order of the set.
     pub addresses: Vec<ProbeReport>,
@@ -166,7 +166,7 @@ impl Prober {
             Ok(Err(failure)) => Some(failure),
             Err(_) if progress.phases.total > check.timeout + STALL => Some(Failure::unknown(
                 UnknownReason::Overloaded,
-                format_args!("this machine stood still, the deadline was noticed {}", too_late(&progress, check)),
+                format_args!("this machine stood still for {}", millis(progress.phases.total - check.timeout)),
             )),
             Err(_) => Some(progress.phase.timeout().into()),
         };
@@ -176,6 +176,10 @@ impl Prober {
             (None, None) => format!("connected after {took}"),
             (Some(Failure { outcome: Outcome::Down(DownReason::Status(code)), .. }), _) => {
                 format!("status {code} after {took}")
+            }
+            // Our own trouble has no time of the target's to tell.
+            (Some(Failure { outcome: outcome @ Outcome::Unknown(_), more: Some(more) }), _) => {
+                format!("{outcome}: {more}")
             }
             (Some(Failure { outcome, more: Some(more) }), _) => format!("{outcome} after {took}: {more}"),
             (Some(Failure { outcome, more: None }), _) => format!("{outcome} after {took}"),
@@ -194,7 +198,7 @@ impl Prober {
     /// Probes all addresses of a target at once.
     pub async fn probe_target(&self, check: &Check, addresses: &AddressSet) -> TargetReport {
         let addresses = join_all(addresses.iter().map(|address| self.probe(check, address))).await;
-        let outcome = addresses.iter().map(|r| r.outcome).max_by_key(|o| gravity(*o)).unwrap_or(Outcome::Up);
+        let outcome = addresses.iter().rev().map(|r| r.outcome).max_by_key(|o| gravity(*o)).unwrap_or(Outcome::Up);
         TargetReport { outcome, addresses }
     }
 
@@ -212,17 +216,12 @@ impl Prober {
     }
 }
 
-/// `max_by_key` takes the last of equals; [`TargetReport::worst`] finds the first with that outcome.
 fn gravity(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Up => 0,
         Outcome::Unknown(_) => 1,
         Outcome::Down(_) => 2,
     }
-}
-
-fn too_late(progress: &Progress, check: &Check) -> String {
-    format!("{} late", millis(progress.phases.total.saturating_sub(check.timeout)))
 }
 
 /// `12ms`, `0.3ms`.

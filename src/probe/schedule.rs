@@ -18,12 +18,11 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::domain::{AddressSet, Check, Outcome, PolicyIdx, TargetIdx, UnixMs, UnknownReason};
+use crate::domain::{AddressSet, Check, Outcome, PolicyIdx, TargetIdx, UnixMs, UnknownReason, time};
 
 use super::{Phases, ProbeReport, Prober, TargetReport};
 use cadence::{Calm, Grid, NEVER};
@@ -70,7 +69,7 @@ enum Order {
 
 impl ScheduleHandle {
     /// From now on exactly these are probed. An item equal in all its fields to one before keeps
-    /// its phase and what is in flight; outcomes of the others are not told any more. The pace of a
+    /// its phase and what is in flight; what the others have in flight runs out untold. The pace of a
     /// policy number stays as it was said last: after a reload that renumbers, say it again for each.
     pub fn replace(&self, items: Vec<Item>) -> u64 {
         let generation = self.generations.fetch_add(1, Ordering::SeqCst) + 1;
@@ -93,9 +92,9 @@ pub fn spawn(
     now_utc: impl Fn() -> UnixMs + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ScheduleHandle {
-    let measure = move |check: &Check, addresses: &AddressSet| {
-        let (prober, check, addresses) = (prober.clone(), check.clone(), addresses.clone());
-        async move { prober.probe_target(&check, &addresses).await }
+    let measure = move |item: Arc<Item>| {
+        let prober = prober.clone();
+        async move { prober.probe_target(&item.check, &item.addresses).await }
     };
     spawn_with(measure, out, now_utc, shutdown, in_flight())
 }
@@ -114,7 +113,7 @@ fn spawn_with<M, F>(
     in_flight: usize,
 ) -> ScheduleHandle
 where
-    M: Fn(&Check, &AddressSet) -> F + Send + Sync + 'static,
+    M: Fn(Arc<Item>) -> F + Send + Sync + 'static,
     F: Future<Output = TargetReport> + Send + 'static,
 {
     let (orders, orders_rx) = mpsc::unbounded_channel();
@@ -175,7 +174,7 @@ struct Landing {
 
 impl<M, N, F> Schedule<M, N>
 where
-    M: Fn(&Check, &AddressSet) -> F + Send + Sync + 'static,
+    M: Fn(Arc<Item>) -> F + Send + Sync + 'static,
     F: Future<Output = TargetReport> + Send + 'static,
     N: Fn() -> UnixMs + Send + Sync + 'static,
 {
@@ -316,7 +315,7 @@ where
         *due = NEVER;
         slot.last_start = Some(now);
         let item = slot.item.clone();
-        let work = (self.measure)(&item.check, &item.addresses);
+        let work = (self.measure)(item.clone());
         let wanted = item.addresses.iter().count().min(self.limit);
         let room = self.room.clone();
         let flight = Flight { key: slot.key, started: now, report: None, landed: self.landed.clone() };
@@ -392,11 +391,7 @@ fn overloaded(item: &Item) -> TargetReport {
         status: None,
         cert_days: None,
         body_bytes: 0,
-        detail: format!("{outcome}: no place among the probes in flight within {}", human(waited)),
+        detail: format!("{outcome}: no place among the probes in flight within {}", time::human(waited)),
     };
     TargetReport { outcome, addresses: item.addresses.iter().map(report).collect() }
-}
-
-fn human(d: Duration) -> String {
-    crate::domain::time::human(d)
 }

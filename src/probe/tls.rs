@@ -256,3 +256,42 @@ impl ServerCertVerifier for AcceptsAnyCertificate {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ca() -> String {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rotated_ca_file_is_read_again_and_a_lost_one_goes_on_counting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let trust = Trust::File(path.clone());
+        let configs = Configs::default();
+        assert!(configs.get(&trust).await.is_err(), "a file that was never there");
+
+        std::fs::write(&path, ca()).unwrap();
+        let first = configs.get(&trust).await.unwrap();
+        std::fs::write(&path, ca() + &ca()).unwrap();
+        assert!(Arc::ptr_eq(&first, &configs.get(&trust).await.unwrap()), "not looked at again yet");
+        tokio::time::advance(LOOK_AGAIN).await;
+        let second = configs.get(&trust).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::advance(LOOK_AGAIN).await;
+        assert!(Arc::ptr_eq(&second, &configs.get(&trust).await.unwrap()));
+    }
+
+    #[test]
+    fn days_are_whole_and_negative_after_the_end() {
+        for (seconds, days) in [(0, 0), (DAY - 1, 0), (DAY, 1), (-1, -1), (-DAY, -1), (-DAY - 1, -2)] {
+            assert_eq!(whole_days(seconds), days, "{seconds}");
+        }
+    }
+}

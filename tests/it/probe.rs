@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::servers::{Mode, Target};
 
-const TIMEOUT: Duration = Duration::from_millis(600);
+const TIMEOUT: Duration = Duration::from_millis(1000);
 const NAME: &str = "www.example.com";
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -83,6 +83,26 @@ async fn each_answer_of_a_target_is_one_outcome() {
         assert!(report.body_bytes <= 100_000);
         assert_eq!(report.phases.connect.is_some(), mode != Mode::Refuse, "{mode:?}");
         assert_eq!(report.phases.body.is_some(), expected == Outcome::Up, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_established_is_a_connect_timeout() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((HERE, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // Nobody accepts: once the queue is full the kernel drops what arrives.
+    let mut queue = Vec::new();
+    let patience = Duration::from_millis(200);
+    while let Ok(stream) = tokio::time::timeout(patience, tokio::net::TcpStream::connect(addr)).await {
+        queue.push(stream.unwrap());
+        assert!(queue.len() < 100);
+    }
+    for check in [http(addr.port(), |_| {}), check(CheckKind::Tcp(TcpCheck { port: addr.port() }))] {
+        let report = probe(&check, HERE).await;
+        assert_eq!(report.outcome, Outcome::Down(D::ConnectTimeout), "{report:?}");
+        assert!(report.phases.total >= check.timeout);
     }
 }
 
@@ -240,13 +260,13 @@ async fn a_witness_counts_only_when_it_answers() {
         (Mode::Refuse, false, false),
     ] {
         target.set(mode.clone()).await;
-        let timeout = Duration::from_millis(400);
+        let timeout = Duration::from_millis(1000);
         assert_eq!(prober.witness(&tcp, timeout).await, tcp_answers, "{mode:?}");
         assert_eq!(prober.witness(&url, timeout).await, url_answers, "{mode:?}");
         assert_eq!(prober.witness(&by_name, timeout).await, url_answers, "{mode:?}");
     }
     for nonsense in ["", "nope", "http://", "ftp://127.0.0.1/"] {
-        assert!(!prober.witness(&WitnessKind::Url(nonsense.into()), Duration::from_millis(400)).await, "{nonsense}");
+        assert!(!prober.witness(&WitnessKind::Url(nonsense.into()), Duration::from_millis(1000)).await, "{nonsense}");
     }
 }
 
@@ -410,7 +430,7 @@ async fn the_command_probes_a_policy_and_its_exit_code_tells_the_outcome() {
     std::fs::write(&main, "policies = \"web.toml\"\n").unwrap();
     let text = format!(
         "zone = \"example.com\"\nrecords = [\"www.example.com\"]\nttl = 30\n\
-         [check]\ntype = \"http\"\nport = {}\npath = \"/healthz\"\ntimeout = \"400ms\"\n\
+         [check]\ntype = \"http\"\nport = {}\npath = \"/healthz\"\ntimeout = \"900ms\"\n\
          [[target]]\nname = \"here\"\naddresses = [\"127.0.0.1\"]\npriority = 1\n\
          [[target]]\nname = \"there\"\naddresses = [\"127.0.0.2\"]\npriority = 2\n",
         target.port()

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::{Cadence, CheckKind, TcpCheck};
@@ -46,10 +47,10 @@ impl Bench {
     fn with(lasting: Duration, batches: usize, in_flight: usize) -> Bench {
         let (origin, starts) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
         let written = starts.clone();
-        let measure = move |_: &Check, addresses: &AddressSet| {
-            let (written, addresses) = (written.clone(), addresses.clone());
+        let measure = move |item: Arc<Item>| {
+            let written = written.clone();
             async move {
-                written.lock().unwrap().push((addresses, origin.elapsed()));
+                written.lock().unwrap().push((item.addresses.clone(), origin.elapsed()));
                 tokio::time::sleep(lasting).await;
                 TargetReport { outcome: Outcome::Up, addresses: Vec::new() }
             }
@@ -243,7 +244,7 @@ async fn an_idle_schedule_sleeps_and_a_dropped_handle_ends_it() {
 async fn a_probe_that_panics_is_followed_by_the_next() {
     let (out, mut batches) = mpsc::channel(8);
     let tries = Arc::new(AtomicU64::new(0));
-    let measure = move |_: &Check, _: &AddressSet| {
+    let measure = move |_: Arc<Item>| {
         let tries = tries.clone();
         async move {
             assert!(tries.fetch_add(1, Ordering::SeqCst) > 0, "the first probe of this test panics");

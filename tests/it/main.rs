@@ -5,6 +5,7 @@ mod architecture;
 mod battery;
 mod control;
 mod golden;
+mod notify;
 mod probe;
 mod sandbox;
 // Helpers of several areas; not every area uses all of them.

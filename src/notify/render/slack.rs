@@ -84,11 +84,10 @@ fn sign(notice: &Notice) -> &'static str {
 
 fn what_moved(moved: &Moved, observe: bool) -> String {
     let names: Vec<String> = moved.records.iter().map(|r| format!("`{}`", escaped(r.as_str()))).collect();
-    let would = if observe { ", would have been:" } else { "" };
+    let kind = if observe { format!("Would have been: {}", moved.kind) } else { capitalised(moved.kind.as_str()) };
     let from = moved.from.as_ref().map_or_else(|| "values of no configured target".into(), place);
     format!(
-        "*{}* of {}{would}\n{from} → {}\nTTL {}s, epoch {}",
-        capitalised(moved.kind.as_str()),
+        "*{kind}* of {}\n{from} → {}\nTTL {}s, epoch {}",
         some_of(&names),
         place(&moved.to),
         moved.ttl.secs(),
@@ -132,7 +131,7 @@ fn clocks(moved: &Moved) -> Vec<Value> {
 fn timeline(entries: &[TimelineEntry]) -> Vec<String> {
     let told = |e: &TimelineEntry| {
         let stamp = e.at.to_string();
-        format!("`{}` {}", stamp.get(11..19).unwrap_or(&stamp), clip(&line(&e.text), LINE, utf16, escape))
+        format!("`{}` {}", stamp.get(11..19).unwrap_or(&stamp), escaped(&e.text))
     };
     let Some((first, rest)) = entries.split_first() else { return Vec::new() };
     let left_out = rest.len().saturating_sub(ENTRIES - 1);
@@ -168,7 +167,7 @@ fn list(heading: &str, lines: Vec<String>, notice: &Notice) -> Option<Value> {
 }
 
 fn bullet(text: &str) -> String {
-    format!("• {}", clip(&line(text), LINE, utf16, escape))
+    format!("• {}", escaped(text))
 }
 
 fn undo_word(notice: &Notice) -> &'static str {
@@ -184,7 +183,7 @@ fn context(notice: &Notice) -> Value {
         elements.push(mrkdwn(format!("policy {policy}")));
     }
     if let Some(incident) = &notice.incident {
-        elements.push(mrkdwn(format!("incident {}", clip(&line(&incident.0), LINE, utf16, escape))));
+        elements.push(mrkdwn(format!("incident {}", escaped(&incident.0))));
     }
     elements.push(mrkdwn(format!("failoverd {}/{}", notice.cluster, notice.instance)));
     elements.push(mrkdwn(notice.at.to_string()));
@@ -199,8 +198,9 @@ fn mrkdwn(text: String) -> Value {
     json!({ "type": "mrkdwn", "text": text, "verbatim": true })
 }
 
+/// Other people's text on one line; it can open no code block that would swallow ours.
 fn escaped(text: &str) -> String {
-    clip(&line(text), LINE, utf16, escape)
+    clip(&line(text).replace("```", "'''"), LINE, utf16, escape)
 }
 
 /// The three characters that Slack's mrkdwn reserves.

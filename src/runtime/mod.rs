@@ -9,6 +9,7 @@ pub mod chronicle;
 pub mod clock;
 pub mod controller;
 pub mod daemon;
+pub mod courier;
 pub mod dispatch;
 pub mod durable;
 pub mod executor;

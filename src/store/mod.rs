@@ -153,9 +153,9 @@ impl Store {
         self.ask(move |conn| rows::outbox_due(conn, now, limit)).await
     }
 
-    /// When [`Store::outbox_due`] will have something; `None` when nothing waits.
-    pub async fn outbox_next(&self) -> Result<Option<UnixMs>, StoreError> {
-        self.ask(rows::outbox_next).await
+    /// When [`Store::outbox_due`] will have something that it has not at `now`; `None`: never.
+    pub async fn outbox_next(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+        self.ask(move |conn| rows::outbox_next(conn, now)).await
     }
 
     /// Records the end of one attempt for the row `id`.
@@ -179,6 +179,11 @@ impl Store {
     /// Newest first; `policy: None` is every policy.
     pub async fn history(&self, policy: Option<PolicyId>, limit: u32) -> Result<Vec<Transition>, StoreError> {
         self.ask(move |conn| rows::history(conn, policy.as_ref(), limit)).await
+    }
+
+    /// Ends when everything queued so far was committed and answered, or has failed.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.ask(|_| Ok(())).await
     }
 
     pub fn stats(&self) -> Stats {

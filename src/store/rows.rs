@@ -12,6 +12,8 @@ use crate::engine::notice::Notice;
 use super::error::{StoreError, is_refused_by_trigger};
 use super::{Delivery, OutboxRow, Rollup, Write};
 
+/// Nobody waits longer for the next attempt: a time beyond it was written under a wrong clock.
+const LONGEST_WAIT_MS: i64 = 2 * 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 const ROLLUP_DAYS: u64 = 14;
 /// Notices nobody waits for any more, dead letters included.
@@ -196,10 +198,11 @@ pub(super) fn outbox_due(conn: &Connection, now: UnixMs, limit: u32) -> SqlResul
     conn.prepare_cached(
         "SELECT o.id, o.notifier, n.body, o.attempts, o.first_at, o.next_at
          FROM outbox o JOIN notices n ON n.id = o.notice
-         WHERE o.id IN (SELECT min(id) FROM outbox WHERE dead = 0 GROUP BY notifier) AND o.next_at <= ?1
+         WHERE o.id IN (SELECT min(id) FROM outbox WHERE dead = 0 GROUP BY notifier)
+         AND o.next_at NOT BETWEEN ?1 + 1 AND ?1 + ?3
          ORDER BY o.id LIMIT ?2",
     )?
-    .query_map(params![int(now.0), limit], |r| {
+    .query_map(params![int(now.0), limit, LONGEST_WAIT_MS], |r| {
         Ok(OutboxRow {
             id: r.get(0)?,
             notifier: name(r, 1, NotifierName::new)?,
@@ -212,14 +215,14 @@ pub(super) fn outbox_due(conn: &Connection, now: UnixMs, limit: u32) -> SqlResul
     .collect()
 }
 
-/// When the next row becomes due; `None` when nothing waits.
-pub(super) fn outbox_next(conn: &Connection) -> SqlResult<Option<UnixMs>> {
+/// When the next row that is not due yet becomes due.
+pub(super) fn outbox_next(conn: &Connection, now: UnixMs) -> SqlResult<Option<UnixMs>> {
     let at: Option<i64> = conn
         .prepare_cached(
             "SELECT min(next_at) FROM outbox
-             WHERE id IN (SELECT min(id) FROM outbox WHERE dead = 0 GROUP BY notifier)",
+             WHERE id IN (SELECT min(id) FROM outbox WHERE dead = 0 GROUP BY notifier) AND next_at > ?1",
         )?
-        .query_row([], |r| r.get(0))?;
+        .query_row(params![int(now.0)], |r| r.get(0))?;
     Ok(at.map(|ms| UnixMs(uint(ms))))
 }
 

@@ -426,14 +426,17 @@ fn the_outbox_keeps_order_within_a_notifier_and_lets_others_pass() {
     let (rows, named) = due(4999);
     assert_eq!(named, ["audit n2 0"], "ops waits for its first notice");
     wait(store.outbox_done(rows[0].id, Delivery::Dead { error: "HTTP 404".into() })).unwrap();
-    assert_eq!(wait(store.outbox_next()).unwrap(), Some(UnixMs(NOW.0 + 5000)));
+    assert_eq!(wait(store.outbox_next(NOW)).unwrap(), Some(UnixMs(NOW.0 + 5000)));
+    assert_eq!(wait(store.outbox_next(UnixMs(NOW.0 + 5000))).unwrap(), None);
+    let a_day_before = UnixMs(NOW.0 - 86_400_000);
+    assert_eq!(wait(store.outbox_due(a_day_before, 10)).unwrap().len(), 1, "a clock set back delays nothing");
     assert_eq!(due(5000).1, ["ops n1 1"]);
     assert_eq!((wait(store.outbox_pending()).unwrap(), wait(store.outbox_dead()).unwrap()), (2, 1));
     for _ in 0..2 {
         let (rows, _) = due(5000);
         wait(store.outbox_done(rows[0].id, Delivery::Delivered)).unwrap();
     }
-    assert_eq!(wait(store.outbox_next()).unwrap(), None);
+    assert_eq!(wait(store.outbox_next(UnixMs(0))).unwrap(), None);
 }
 
 #[test]

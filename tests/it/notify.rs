@@ -1,6 +1,7 @@
 //! Notices: what each receiver is sent, byte for byte, and that it keeps the receivers' limits.
 
 mod cases;
+mod courier;
 mod limits;
 mod receiver;
 mod send;

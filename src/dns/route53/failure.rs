@@ -150,7 +150,9 @@ fn bare_error(body: &[u8]) -> Option<BareError> {
             _ => {}
         }
     }
-    code.filter(|c| !c.is_empty()).map(|code| BareError { code, messages })
+    // The API's names look like `InvalidChangeBatch`; a page of some box on the way does not.
+    let ours = |c: &String| c.starts_with(|c: char| c.is_ascii_uppercase()) && c != "Error";
+    code.filter(ours).map(|code| BareError { code, messages })
 }
 
 #[cfg(test)]
@@ -171,7 +173,15 @@ mod tests {
             read.messages,
             ["Tried to delete resource record set [name='a.', type='TXT'] but it was not found", "second"]
         );
-        for not_bare in ["", "plain", "<html><body>no</body></html>", "<ErrorResponse><Error/></ErrorResponse>", "<a"] {
+        for not_bare in [
+            "",
+            "plain",
+            "<html><body>no</body></html>",
+            "<ErrorResponse><Error/></ErrorResponse>",
+            "<a",
+            "<error>x</error>",
+            "<Error><Code>x</Code></Error>",
+        ] {
             assert_eq!(bare_error(not_bare.as_bytes()), None, "{not_bare}");
         }
     }

@@ -5,6 +5,7 @@
 mod answer;
 mod convert;
 mod failure;
+mod limit;
 mod reader;
 mod writer;
 
@@ -122,9 +123,11 @@ async fn load(settings: &Settings) -> Result<Shared, ConnectError> {
         let provider = AssumeRoleProvider::builder(role).session_name("failoverd").configure(&sdk).build().await;
         sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
     }
-    let place = place
-        .or_else(|| sdk.endpoint_url().and_then(|url| place_of(url).ok()))
-        .unwrap_or_else(|| "route53.amazonaws.com or AWS_ENDPOINT_URL_ROUTE_53".into());
+    let place = match (place, std::env::var("AWS_ENDPOINT_URL_ROUTE_53").ok().as_deref().or(sdk.endpoint_url())) {
+        (Some(place), _) => place,
+        (None, Some(url)) => place_of(url)?,
+        (None, None) => "route53.amazonaws.com".into(),
+    };
     Ok(Shared { sdk, place })
 }
 
@@ -153,6 +156,7 @@ impl Shared {
             .operation_attempt_timeout(operation)
             .build();
         let mut config = aws_sdk_route53::config::Builder::from(&self.sdk)
+            .interceptor(limit::AnswerLimit)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(url) = &settings.endpoint_url {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::{ApiBudget, FleetSettings, Now, Policy, PolicyIdx, Tick, ZoneIdx};
+use crate::domain::{ApiBudget, FleetSettings, Health, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx};
 
 use super::action::Action;
 use super::budget::TokenBucket;
-use super::event::{Command, CommandReply, Event};
+use super::event::{Command, CommandReply, Event, Probed};
 use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
 use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
@@ -395,8 +395,10 @@ impl Fleet {
 pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
     match event {
         Event::Outcomes(batch) => {
-            for probed in &batch {
-                fleet.outcome(now, out, probed);
+            let mut batch = batch;
+            batch.sort_by_key(|probed| probed.policy);
+            for of_one in batch.chunk_by(|a, b| a.policy == b.policy) {
+                fleet.outcomes(now, out, of_one);
             }
         }
         Event::Witnessed(batch) => {
@@ -451,18 +453,18 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
 }
 
 impl Fleet {
-    /// An outcome that changes nothing is counted without looking at the rest of the policy.
-    fn outcome(&mut self, now: Now, out: &mut Vec<Action>, probed: &super::event::Probed) {
-        let Some(p) = self.policies.get_mut(probed.policy.index()).and_then(Option::as_mut) else { return };
-        let quiet = !p.fast
-            && probed.outcome == crate::domain::Outcome::Up
-            && p.health_of(probed.target)
-                .is_some_and(|h| h.is_settled() && h.failures() == 0 && h.state() == crate::domain::Health::Up);
+    /// Counts the outcomes of one policy, then looks at it once. Outcomes that change nothing are
+    /// counted without looking at the rest of the policy.
+    fn outcomes(&mut self, now: Now, out: &mut Vec<Action>, batch: &[Probed]) {
+        let Some(idx) = batch.first().map(|p| p.policy) else { return };
+        let Some(p) = self.policies.get_mut(idx.index()).and_then(Option::as_mut) else { return };
+        let steady = |t| p.health_of(t).is_some_and(|h| h.is_settled() && h.state() == Health::Up);
+        let quiet = !p.fast && batch.iter().all(|o| o.outcome == Outcome::Up && steady(o.target));
         if quiet {
             let mut cx = Cx { now, shared: &mut self.shared, out, entry: JournalEntry::default() };
-            p.outcome(&mut cx, probed);
+            batch.iter().for_each(|probed| p.outcome(&mut cx, probed));
         } else {
-            self.with(probed.policy, now, out, |p, cx| p.outcome(cx, probed));
+            self.with(idx, now, out, |p, cx| batch.iter().for_each(|probed| p.outcome(cx, probed)));
         }
     }
 }

@@ -64,6 +64,13 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
             "see the provider's message in `failoverd status`",
         );
     }
+    if p.live.stale {
+        list.add(
+            Rule::LiveUnknown,
+            "somebody else wrote the fence; the zone is being read again",
+            "it goes on when it has been read",
+        );
+    }
     match &p.live.view {
         View::Target(_) => {}
         View::NotRead => list.add(

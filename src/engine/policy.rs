@@ -95,7 +95,6 @@ impl PolicyState {
 
     /// Starts a reading of all records unless one is under way.
     pub(super) fn read_now(&mut self, cx: &mut Cx, urgency: Urgency) {
-        self.live.stale = true;
         if self.live.is_reading() || cx.shared.zones.get(self.zone.index()).is_none_or(|z| z.info.is_none()) {
             return;
         }
@@ -169,14 +168,13 @@ impl PolicyState {
                 self.stamp(target, cx.now.wall);
                 self.journal(cx, TransitionKind::TargetDown, evidence.clone());
                 self.told_down.insert(target);
-                let what = if is_active { "the active target" } else { "a standby" };
-                let title = format!("{}: {what} {} is down", self.policy.id, self.name_of(target));
-                let next = if is_active {
-                    "a move is considered at once"
-                } else {
-                    "it is no destination until it is up again"
-                };
-                let words = Words { why: vec![evidence], next: vec![next.into()], ..Words::default() };
+                if is_active {
+                    // The move, or the refusal of it, tells people in one message.
+                    return;
+                }
+                let title = format!("{}: a standby, {}, is down", self.policy.id, self.name_of(target));
+                let next = vec!["it is no destination until it is up again".to_owned()];
+                let words = Words { why: vec![evidence], next, ..Words::default() };
                 self.tell(cx, NoticeKind::TargetDown, Severity::Warning, title, words);
             }
         }
@@ -210,10 +208,10 @@ impl PolicyState {
         self.watch_record(cx);
         switch::tick(self, cx);
         verify::tick(self, cx);
+        self.decide(cx);
         if cx.shared.mode == Mode::Active {
             self.keep_fence_mode(cx);
         }
-        self.decide(cx);
         self.pace(cx);
         self.commit(cx);
         self.wake = self.next_wake(cx);
@@ -328,7 +326,7 @@ impl PolicyState {
         let failover = want.kind == Kind::Failover;
         if self.refused.as_ref().is_none_or(|r| r.rule != refusal.rule || r.failover != failover) {
             self.refused = Some(Refused { rule: refusal.rule, since: now, told: false, failover });
-            if failover {
+            if failover && !waits_for_ourselves(refusal.rule) {
                 self.journal(
                     cx,
                     TransitionKind::Refused,
@@ -338,11 +336,8 @@ impl PolicyState {
         }
         let stands = self.evidence_age();
         let Some(refused) = &mut self.refused else { return };
-        let person = failover
-            && !matches!(
-                refusal.rule,
-                Rule::Blind | Rule::MoveInFlight | Rule::IntentOpen | Rule::HoldDown | Rule::PeerRecent
-            );
+        let person =
+            failover && !waits_for_ourselves(refusal.rule) && !matches!(refusal.rule, Rule::Blind | Rule::WriteRefused);
         if person && !refused.told && now.since(refused.since) >= stands {
             refused.told = true;
             let id = self.policy.id.clone();
@@ -363,8 +358,8 @@ impl PolicyState {
     fn go(&mut self, cx: &mut Cx, want: Want) {
         let Some(to) = want.to else { return };
         self.refused = None;
-        let why = self.active().map(|a| self.evidence(a, cx.now)).unwrap_or_default()
-            + &format!("; {}", self.evidence(to, cx.now));
+        let concerned: Vec<TargetIdx> = self.active().into_iter().filter(|a| *a != to).chain([to]).collect();
+        let why = concerned.into_iter().map(|t| self.evidence(t, cx.now)).collect::<Vec<_>>().join("; ");
         if cx.shared.mode == Mode::Active {
             if let Err(why) = switch::start(self, cx, want.kind, Some(to), &why) {
                 self.refuse(
@@ -433,6 +428,11 @@ impl PolicyState {
         // What was due and could not be done waits for another event, not for a spin.
         times.into_iter().flatten().filter(|at| *at > now).min()
     }
+}
+
+/// A write of ours is on its way; nobody needs to be told.
+fn waits_for_ourselves(rule: Rule) -> bool {
+    matches!(rule, Rule::MoveInFlight | Rule::IntentOpen)
 }
 
 /// The rule's name as reports and notices spell it.

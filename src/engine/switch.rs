@@ -433,6 +433,7 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
     p.journal(cx, TransitionKind::NotApplied, format!("{kind} refused: {message}"));
     close(p, cx, IntentOutcome::Refused { message: message.clone() });
     if code == RefusedCode::Precondition {
+        p.live.stale = true;
         p.read_now(cx, Urgency::FenceRead);
         p.precondition_failures += 1;
         if p.precondition_failures < 3 {

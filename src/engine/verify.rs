@@ -137,12 +137,7 @@ impl Settling {
         let proof = self.proof.as_ref().filter(|proof| proof.verdict.is_none());
         let ask = proof.filter(|proof| asks && proof.asking.is_none()).map(|proof| proof.next_ask);
         let probe = proof
-            .filter(|proof| {
-                proof.address.is_some()
-                    && proof.every_server.is_some()
-                    && !proof.probing
-                    && proof.last_probe != Some(Outcome::Up)
-            })
+            .filter(|proof| proof.address.is_some() && proof.every_server.is_some() && !proof.probing)
             .map(|proof| proof.next_probe);
         let limit = proof.map(|_| self.accepted + timeout);
         [sync, ask, probe, limit].into_iter().flatten().min()
@@ -373,7 +368,7 @@ pub(super) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[
 fn probe(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     let Some(proof) = &mut s.proof else { return };
     let Some(address) = proof.address.filter(|_| proof.every_server.is_some()) else { return };
-    if !proof.probing && proof.next_probe <= cx.now.mono && proof.last_probe != Some(Outcome::Up) {
+    if !proof.probing && proof.next_probe <= cx.now.mono {
         proof.probing = true;
         cx.out.push(Action::ProbeByName { policy: p.idx, target: proof.to, address });
     }
@@ -387,7 +382,7 @@ pub(super) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outco
         };
         proof.probing = false;
         proof.last_probe = Some(outcome);
-        proof.next_probe = cx.now.mono + p.fast_interval();
+        proof.next_probe = cx.now.mono + p.fast_interval().max(ASK);
         match outcome {
             Outcome::Up => proof.failures = 0,
             Outcome::Down(_) => proof.failures += 1,

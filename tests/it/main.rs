@@ -15,6 +15,8 @@ mod ministack;
 mod proxy;
 #[allow(dead_code)]
 mod real;
+mod scenarios;
 #[allow(dead_code)]
 mod servers;
 mod store;
+mod world;

@@ -55,7 +55,7 @@ fn refuse(errors: &ConfigErrors, path: Option<&Path>) -> Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let exit = match &error {
-            StartError::Provider(_) => Exit::Config,
+            StartError::Provider(_) | StartError::Secret { .. } => Exit::Config,
             _ => Exit::Error,
         };
         Failure::new(exit, error)

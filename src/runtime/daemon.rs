@@ -46,10 +46,11 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: durable.store.clone() });
     let served = tokio::spawn(control.serve(desk));
     let settings = config.settings.clone();
+    let courier = durable.courier();
     let listener = tokio::spawn(async move {
         loop {
             match signals.next().await {
-                Told::Reload => reload_aloud(&path, &settings, &inbox).await,
+                Told::Reload => reload_aloud(&path, &settings, &inbox, &courier).await,
                 Told::Stop => {
                     let _ = inbox.send(Wakeup::Stop);
                 }
@@ -64,10 +65,10 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     served.abort();
     let clean = controller.stop().await;
     drop(controller);
-    durable.close().await;
     listener.abort();
-    // The socket's file goes with its task.
-    let _ = served.await;
+    // The socket's file goes with its task; the courier can end when nobody else holds it.
+    let _ = tokio::join!(served, listener);
+    durable.close().await;
     if clean {
         tracing::info!("stopped");
     } else {

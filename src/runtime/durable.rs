@@ -4,20 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::engine::journal::{JournalEntry, Restored};
 use crate::engine::notice::Notice;
+use crate::notify::{self, Sink};
 use crate::store::{self, Rollup, StateLock, Store};
 
 use super::assembly::StartError;
 use super::clock::wall;
+use super::courier::{self, Courier};
 use super::keeper::{Done, Keeper};
 use super::rollup::Row;
-
-/// How often the outbox is looked at while waiting for it to empty.
-const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Durable {
     pub store: Store,
@@ -27,8 +25,11 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// Takes the lock, opens the state file (or makes it, said loudly) and starts the courier.
+    /// Reads the receivers' secrets, takes the lock, opens the state file (or makes it, said
+    /// loudly) and starts the courier.
     pub fn open(config: &Config) -> Result<Durable, StartError> {
+        let sinks = receivers(config)?;
+        let client = notify::client()?;
         if let Some(dir) = config.state.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir)
                 .map_err(|source| StartError::StateDirectory { path: dir.to_owned(), source })?;
@@ -38,7 +39,7 @@ impl Durable {
         if let Some(note) = &opened.note {
             tracing::warn!(state = %config.state.display(), "{note}");
         }
-        let courier = Arc::new(Courier::spawn(opened.store.clone()));
+        let courier = Arc::new(Courier::spawn(opened.store.clone(), sinks, client, wall));
         Ok(Durable { store: opened.store, restored: opened.restored, courier, _lock: lock })
     }
 
@@ -47,22 +48,14 @@ impl Durable {
         Arc::new(Kept { store: self.store.clone(), courier: Arc::clone(&self.courier) })
     }
 
-    /// Waits until the outbox is empty, at most `patience`. Returns how many notices are left.
+    /// The courier, whose receivers a reload replaces.
+    pub fn courier(&self) -> Arc<Courier> {
+        Arc::clone(&self.courier)
+    }
+
+    /// Waits until nothing is left to deliver, at most `patience`. Returns how many notices are left.
     pub async fn flush_notices(&self, patience: Duration) -> u64 {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.store.outbox_pending().await {
-                Ok(0) => return 0,
-                Ok(left) if Instant::now() >= deadline => return left,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the outbox cannot be read");
-                    return 0;
-                }
-            }
-            self.courier.nudge();
-            tokio::time::sleep(LOOK).await;
-        }
+        self.courier.flush(patience).await
     }
 
     /// Ends the courier, then writes what is queued and closes the file.
@@ -74,6 +67,12 @@ impl Durable {
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// Everybody the configuration wants told, with the secrets this needs.
+pub fn receivers(config: &Config) -> Result<Vec<Sink>, StartError> {
+    courier::sinks(&config.notifiers, &|name| std::env::var(name).ok())
+        .map_err(|(notifier, source)| StartError::Secret { notifier, source })
 }
 
 /// A store and its courier as a controller's keeper.
@@ -117,16 +116,4 @@ impl Keeper for Kept {
             let _ = self.store.outbox_pending().await;
         })
     }
-}
-
-/// Takes nothing out of the outbox yet.
-struct Courier;
-
-impl Courier {
-    fn spawn(_: Store) -> Courier {
-        Courier
-    }
-    fn nudge(&self) {}
-    fn direct(&self, _: Vec<Notice>) {}
-    async fn stop(self) {}
 }

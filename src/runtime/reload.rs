@@ -8,7 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{self, Config};
 use crate::domain::FleetSettings;
 
+use super::assembly::StartError;
 use super::controller::Wakeup;
+use super::courier::Courier;
+use super::durable::receivers;
 use super::systemd;
 
 /// Why the old configuration stays.
@@ -16,6 +19,8 @@ use super::systemd;
 pub enum ReloadError {
     #[error("{0}")]
     Invalid(config::ConfigErrors),
+    #[error("{0}")]
+    Secret(StartError),
     #[error("{0}")]
     Refused(String),
     #[error("failoverd is stopping")]
@@ -27,17 +32,19 @@ pub async fn reload(
     path: &Path,
     settings: &FleetSettings,
     inbox: &mpsc::UnboundedSender<Wakeup>,
+    courier: &Courier,
 ) -> Result<usize, ReloadError> {
     let path: PathBuf = path.to_owned();
     // Reading files may block; the loop goes on meanwhile.
     let read = tokio::task::spawn_blocking(move || config::load(&path, &environment));
     let config: Config = read.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Invalid)?;
+    let sinks = receivers(&config).map_err(ReloadError::Secret)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     if config.settings != *settings {
         tracing::warn!(
-            "only policies are reloaded; what changed in the main file (cluster, instance, witnesses, budget, \
+            "only policies and notifiers are reloaded; what changed in the main file (cluster, instance, witnesses, budget, \
              verify or guard) needs a restart"
         );
     }
@@ -45,13 +52,19 @@ pub async fn reload(
     let (done, answer) = oneshot::channel();
     inbox.send(Wakeup::Policies(config.policies, done)).map_err(|_| ReloadError::Stopping)?;
     answer.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Refused)?;
+    courier.set_sinks(sinks);
     Ok(count)
 }
 
 /// [`reload`] with everything said: to the log and to systemd.
-pub async fn reload_aloud(path: &Path, settings: &FleetSettings, inbox: &mpsc::UnboundedSender<Wakeup>) {
+pub async fn reload_aloud(
+    path: &Path,
+    settings: &FleetSettings,
+    inbox: &mpsc::UnboundedSender<Wakeup>,
+    courier: &Courier,
+) {
     systemd::reloading();
-    match reload(path, settings, inbox).await {
+    match reload(path, settings, inbox, courier).await {
         Ok(policies) => {
             tracing::info!(policies, config = %path.display(), "configuration reloaded");
             systemd::ready(&format!("{policies} policies, reloaded"));

@@ -183,6 +183,13 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if want.kind == Kind::Adopt {
         return;
     }
+    if want.kind == Kind::Failover
+        && let Some(active) = p.active()
+        && p.health_of(active).is_some_and(|h| !h.is_failing_now())
+    {
+        let text = format!("{} answered just now", p.name_of(active));
+        list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
+    }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
     if shared.sight.has_witnesses() && want.kind != Kind::Repair {
         match since {

@@ -131,7 +131,7 @@ impl Live {
     pub fn judge(&mut self, policy: &Policy, cluster: &crate::domain::ClusterName) {
         self.fences = self.reads.iter().map(|r| Fence::classify(&r.fence, cluster)).collect();
         self.view = classify(policy, &self.reads);
-        self.drift = drift(policy, &self.view, &self.fences, &self.reads);
+        self.drift = drift(policy, &self.view, &self.fences, &self.reads).or_else(|| detached(&self.view));
     }
 
     /// Our own write was accepted: from now on this is what stands.
@@ -262,6 +262,15 @@ fn record_view(policy: &Policy, read: &RecordRead) -> RecordView {
         return RecordView::Split(format!("{live}, which is no single target's set"));
     }
     RecordView::Foreign(format!("publishes {live}, which no target of this policy has"))
+}
+
+/// A record that no target of ours can be read from needs a person, fence or not.
+fn detached(view: &View) -> Option<String> {
+    match view {
+        View::NotRead | View::Target(_) => None,
+        View::Absent => Some("the record does not exist".into()),
+        View::Split(what) | View::Foreign(what) | View::Unreadable(what) => Some(what.clone()),
+    }
 }
 
 /// What a person or another tool changed behind the fence's back, exactly.

@@ -320,25 +320,26 @@ impl PolicyState {
         );
     }
 
-    /// Journals a new refusal at once, tells a person when it has stood for a moment.
+    /// Journals a new refusal when it has stood for one fast interval; tells a person when it has
+    /// outlived the evidence it rests on.
     fn refuse(&mut self, cx: &mut Cx, want: &Want, refusal: Refusal) {
         let now = cx.now.mono;
         let failover = want.kind == Kind::Failover;
         if self.refused.as_ref().is_none_or(|r| r.rule != refusal.rule || r.failover != failover) {
-            self.refused = Some(Refused { rule: refusal.rule, since: now, told: false, failover });
-            if failover && !waits_for_ourselves(refusal.rule) {
-                self.journal(
-                    cx,
-                    TransitionKind::Refused,
-                    format!("{} refused ({}): {}", want.kind, rule_text(refusal.rule), refusal.text),
-                );
-            }
+            self.refused = Some(Refused { rule: refusal.rule, since: now, journalled: false, told: false, failover });
         }
-        let stands = self.evidence_age();
+        let (moment, stands) = (self.fast_interval(), self.evidence_age());
+        let Some(refused) = &mut self.refused else { return };
+        let stood = now.since(refused.since);
+        if failover && !refused.journalled && stood >= moment && !waits_for_ourselves(refusal.rule) {
+            refused.journalled = true;
+            let text = format!("{} refused ({}): {}", want.kind, rule_text(refusal.rule), refusal.text);
+            self.journal(cx, TransitionKind::Refused, text);
+        }
         let Some(refused) = &mut self.refused else { return };
         let person =
             failover && !waits_for_ourselves(refusal.rule) && !matches!(refusal.rule, Rule::Blind | Rule::WriteRefused);
-        if person && !refused.told && now.since(refused.since) >= stands {
+        if person && !refused.told && stood >= stands {
             refused.told = true;
             let id = self.policy.id.clone();
             let active = self.active().map(|a| self.name_of(a).to_owned()).unwrap_or_default();
@@ -420,6 +421,7 @@ impl PolicyState {
             self.brakes.peer_until,
             self.brakes.locked.map(|l| l.since + l.hold_down),
             self.write_trouble.as_ref().map(|t| t.next_try),
+            self.refused.as_ref().filter(|r| !r.journalled).map(|r| r.since + self.fast_interval()),
             self.refused.as_ref().filter(|r| !r.told).map(|r| r.since + self.evidence_age()),
         ];
         times.extend(self.settling.iter().map(|s| s.wake(verify, asks)));

@@ -141,6 +141,7 @@ pub(super) struct Incident {
 pub(super) struct Refused {
     pub rule: Rule,
     pub since: Tick,
+    pub journalled: bool,
     pub told: bool,
     /// A failover was refused; an optional move otherwise.
     pub failover: bool,

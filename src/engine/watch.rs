@@ -12,6 +12,7 @@ use super::intent::Kind;
 use super::journal::{FreezeSnapshot, TransitionKind};
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
+use super::report::Rule;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
 use super::switch;
 use super::verify::asks_servers;
@@ -24,6 +25,10 @@ impl PolicyState {
     /// Keeps the view of the live record young.
     pub(super) fn watch_record(&mut self, cx: &mut Cx) {
         let now = cx.now.mono;
+        if self.waits_for_the_zone() {
+            let soon = self.live.read_at.map_or(now, |at| at + self.policy.observe);
+            self.live.reconcile_due = self.live.reconcile_due.min(soon.max(now));
+        }
         if self.live.reconcile_due <= now && !self.live.is_reading() {
             let urgency =
                 if self.live.read_at.is_none() || self.live.stale { Urgency::FenceRead } else { Urgency::Reconcile };
@@ -45,6 +50,16 @@ impl PolicyState {
                 cx.out.push(Action::AskOne { policy: self.idx });
             }
         }
+    }
+
+    /// A failover is refused for something only the zone can change: look oftener.
+    fn waits_for_the_zone(&self) -> bool {
+        let in_the_zone = |rule: Rule| {
+            use Rule::*;
+            matches!(rule, Frozen | Forced | Locked | FenceForeign | FenceUnusable | NotAdopted | PeerRecent)
+        };
+        let detached = self.live.read_at.is_some() && self.live.target().is_none();
+        detached || self.refused.as_ref().is_some_and(|r| r.failover && in_the_zone(r.rule))
     }
 
     /// One name server's answers; a difference is read through the API.
@@ -203,11 +218,12 @@ impl PolicyState {
                     let next = vec!["it is not overwritten; automatic failback waits".to_owned()];
                     let undo = Some(format!("failoverd adopt {id} --to TARGET"));
                     let words = Words { why: vec![text], next, undo, moved: None };
+                    let severity = if self.active().is_some() { Severity::Warning } else { Severity::Critical };
                     self.tell(
                         cx,
                         NoticeKind::Drift,
-                        Severity::Warning,
-                        format!("{id}: somebody else changed the record"),
+                        severity,
+                        format!("{id}: the record is not as it should be"),
                         words,
                     );
                 }

@@ -3,6 +3,7 @@
 //! Errors are printed once, here: `error: …` and, where there is one, `  next: …`.
 
 mod context;
+pub mod demo;
 mod explain;
 mod history;
 mod logging;
@@ -140,6 +141,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// A local Route 53 and name server to try policies against
     Sandbox(sandbox::SandboxArgs),
+    /// See it work: a zone, three regions, a failure and the way back, all on this machine
+    Demo(demo::DemoArgs),
 }
 
 /// Runs the command line of this process.
@@ -171,6 +174,7 @@ pub fn run() -> Exit {
             Command::Ack(args) => operate::ack(&context, args).await,
             Command::Adopt(args) => operate::adopt(&context, args).await,
             Command::Probe(args) => Ok(Exit::from_code(probe::run(&args, context.path()).await)),
+            Command::Demo(args) => Ok(Exit::from_code(demo::run(args).await)),
             Command::Sandbox(args) => Ok(Exit::from_code(sandbox::run(args).await)),
         }
     });

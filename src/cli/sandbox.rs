@@ -89,7 +89,7 @@ fn greeting(sandbox: &Sandbox, zones: &[String]) -> String {
     text
 }
 
-async fn until_told_to_stop() {
+pub(super) async fn until_told_to_stop() {
     let terminate = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod controller;
 pub mod courier;
 pub mod daemon;
+pub mod demo;
 pub mod dispatch;
 pub mod durable;
 pub mod executor;

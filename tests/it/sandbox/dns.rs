@@ -142,6 +142,18 @@ async fn a_name_server_can_be_stale_or_silent() {
     assert_eq!(rig.answers("www.example.com.", RecordType::A).await, ["192.0.2.2"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dig_agrees() {
+    let rig = rig().await;
+    rig.send("CREATE www.example.com 30 A 192.0.2.2,192.0.2.1; CREATE t.example.com 60 TXT \"v=1 e=1\"").await.unwrap();
+    let server = rig.sandbox.dns_addr();
+    let dug = |name: &'static str, rtype: &'static str| {
+        tokio::task::spawn_blocking(move || crate::real::dig(server, name, rtype))
+    };
+    assert_eq!(dug("www.example.com", "A").await.unwrap(), ["192.0.2.1", "192.0.2.2"]);
+    assert_eq!(dug("t.example.com", "TXT").await.unwrap(), ["\"v=1 e=1\""]);
+}
+
 #[tokio::test]
 async fn stopping_frees_the_addresses() {
     let rig = rig().await;

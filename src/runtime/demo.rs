@@ -20,7 +20,9 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::domain::{RecordName, UnixMs};
+use crate::dns::query;
+use crate::domain::{Family, RecordName, UnixMs};
+use crate::engine::zone::DnsAnswer;
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
 
 use super::clock::wall;
@@ -104,7 +106,22 @@ impl World {
             .map_err(io_error("make a temporary directory"))?;
         let world = World { sandbox, regions, record, receiver, daemon: None, dir };
         world.write_files().map_err(io_error("write its configuration"))?;
+        world.wait_for_dns().await;
         Ok(world)
+    }
+
+    /// Until every name server knows the record; bounded, since what it waits for is in this process.
+    async fn wait_for_dns(&self) {
+        let asked = self.sandbox.dns_addrs().iter().map(|server| async {
+            for _ in 0..100 {
+                let answer = query::ask(*server, &self.record, Family::A, Duration::from_millis(500)).await;
+                if matches!(answer, DnsAnswer::Addresses { .. }) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        futures_util::future::join_all(asked).await;
     }
 
     fn write_files(&self) -> io::Result<()> {
@@ -190,13 +207,14 @@ impl World {
                 command.env_remove(&name);
             }
         }
-        let nowhere = self.dir.path().join("no-aws-files");
+        let nothing = self.dir.path().join("empty-aws-file");
+        std::fs::write(&nothing, "").map_err(io_error("write its configuration"))?;
         command
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_CONFIG_FILE", &nowhere)
-            .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
+            .env("AWS_CONFIG_FILE", &nothing)
+            .env("AWS_SHARED_CREDENTIALS_FILE", &nothing)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

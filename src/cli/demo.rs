@@ -22,6 +22,8 @@ use crate::runtime::clock::wall;
 use crate::runtime::demo::{DemoError, REGIONS, World};
 use crate::sandbox::HistoryResult;
 
+use super::sandbox::until_told_to_stop;
+
 /// The whole demo takes about half of this.
 const LIMIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(40);
@@ -39,37 +41,43 @@ pub struct DemoArgs {
 
 /// 0 when the story went as it should, else 1.
 pub async fn run(args: DemoArgs) -> u8 {
-    tokio::select! {
-        code = told(args) => code,
-        () = super::sandbox::until_told_to_stop() => 1,
-    }
-}
-
-async fn told(args: DemoArgs) -> u8 {
-    let mut world = match World::build().await {
-        Ok(world) => world,
-        Err(error) => {
-            anstream::eprintln!("error: {error}");
-            return 1;
+    let told = tokio::select! {
+        told = tell() => told,
+        () = until_told_to_stop() => {
+            anstream::eprintln!("error: the demo was stopped before its end");
+            None
         }
     };
-    let mut story = Story::begin(&world);
-    match story.tell(&mut world).await {
-        Ok(()) => {}
-        Err(failure) => {
-            story.flush(UnixMs(u64::MAX));
-            failure.print(&story, &world);
-            return 1;
-        }
-    }
+    let Some(mut world) = told else { return 1 };
     if args.keep {
         keep(&world).await;
     }
     match world.stop_daemon().await {
         Some(status) if status.success() => 0,
         status => {
-            anstream::eprintln!("error: the daemon did not end in order: {status:?}");
+            let how = status.map_or("not within 12 s".into(), |status| status.to_string());
+            anstream::eprintln!("error: the daemon did not end in order: {how}");
             1
+        }
+    }
+}
+
+/// The world after its story, or `None` when it went wrong; that is then already told.
+async fn tell() -> Option<World> {
+    let mut world = match World::build().await {
+        Ok(world) => world,
+        Err(error) => {
+            anstream::eprintln!("error: {error}");
+            return None;
+        }
+    };
+    let mut story = Story::begin(&world);
+    match story.tell(&mut world).await {
+        Ok(()) => Some(world),
+        Err(failure) => {
+            story.flush(UnixMs(u64::MAX));
+            failure.print(&story, &world);
+            None
         }
     }
 }
@@ -84,7 +92,7 @@ async fn keep(world: &World) {
         world.record,
         world.config().display(),
     );
-    super::sandbox::until_told_to_stop().await;
+    until_told_to_stop().await;
 }
 
 /// Something somebody saw.
@@ -102,15 +110,13 @@ enum What {
     /// The engine's journal, over the control socket.
     Engine(TransitionKind),
     /// The sandbox took a batch that writes the record.
-    Batch {
-        accepted: bool,
-    },
+    Batch { accepted: bool },
     /// A name server's answer changed.
-    Dns {
-        server: usize,
-        address: Option<IpAddr>,
+    Dns { server: usize, address: Option<IpAddr> },
+    Notice {
+        /// That a move is proven.
+        proven: bool,
     },
-    Notice,
 }
 
 impl What {
@@ -123,7 +129,7 @@ impl What {
             What::Engine(_) => ("engine", Style::new()),
             What::Batch { .. } => ("zone", colour(AnsiColor::Yellow)),
             What::Dns { .. } => ("dns", colour(AnsiColor::Cyan)),
-            What::Notice => ("notice", colour(AnsiColor::Magenta)),
+            What::Notice { .. } => ("notice", colour(AnsiColor::Magenta)),
         }
     }
 }
@@ -259,7 +265,8 @@ impl Story {
         for notice in world.notices().into_iter().skip(self.notices) {
             self.notices += 1;
             let title = notice.body.pointer("/data/title").and_then(|title| title.as_str()).unwrap_or("(no title)");
-            self.seen.push(Seen { at: notice.at, what: What::Notice, text: title.to_owned() });
+            let proven = notice.body.get("type").is_some_and(|kind| kind == "failoverd.moved");
+            self.seen.push(Seen { at: notice.at, what: What::Notice { proven }, text: title.to_owned() });
         }
         let request = Request::History { policy: None, limit: 1000 };
         let history = timeout_at(self.deadline, ask(&self.state, request)).await;
@@ -302,7 +309,7 @@ impl Story {
     fn moved(&self, cause: UnixMs, address: Option<IpAddr>) -> bool {
         let told = self
             .first(cause, What::Engine(TransitionKind::Proven))
-            .is_some_and(|proven| self.first(proven, What::Notice).is_some());
+            .is_some_and(|proven| self.first(proven, What::Notice { proven: true }).is_some());
         told && self.first(cause, What::Batch { accepted: true }).is_some()
             && (0..self.servers).all(|server| self.first(cause, What::Dns { server, address }).is_some())
     }
@@ -326,7 +333,7 @@ impl Story {
             ("every name server", servers.iter().copied().flatten().max()),
             ("INSYNC", engine(TransitionKind::Insync)),
             ("proven from outside", proven),
-            ("notice delivered", proven.and_then(|proven| self.first(proven, What::Notice))),
+            ("notice delivered", proven.and_then(|proven| self.first(proven, What::Notice { proven: true }))),
         ];
         Clocks { cause, rows: rows.into_iter().map(|(label, at)| (label.to_owned(), at)).collect() }
     }

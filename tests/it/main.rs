@@ -5,6 +5,7 @@ mod architecture;
 mod authority;
 mod battery;
 mod control;
+mod demo;
 mod golden;
 mod notify;
 mod probe;

@@ -2,5 +2,6 @@
 //! faulty as it is told to be.
 
 mod api;
+mod command;
 mod dns;
 mod rig;

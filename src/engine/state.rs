@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::domain::time::human;
 use crate::domain::{
-    Epoch, FleetSettings, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneRef,
+    Epoch, FleetSettings, Health, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneRef,
 };
 
 use super::action::Action;
@@ -311,25 +312,26 @@ impl PolicyState {
         };
         if h.failures() > 0 {
             let over = h.failing_since().map_or(Duration::ZERO, |since| now.mono.since(since));
-            format!(
-                "{} {}: {last}, {} failures (fall {}) over {}",
+            let state = if h.state() == Health::Down { "down" } else { "in doubt" };
+            let plural = if h.failures() == 1 { "" } else { "s" };
+            return format!(
+                "{} {state}: {last}, {} failure{plural} (fall {}) over {}",
                 t.name,
-                h.state(),
                 h.failures(),
                 t.check.fall,
-                crate::domain::time::human(over)
-            )
-        } else {
-            let healthy =
-                h.healthy_for(now.mono).map(|d| format!(" for {}", crate::domain::time::human(d))).unwrap_or_default();
-            format!(
-                "{} {}{healthy}: {last}, {} straight successes (rise {})",
-                t.name,
-                h.state(),
-                h.successes(),
-                t.check.rise
-            )
+                human(over)
+            );
         }
+        let healthy = h.healthy_for(now.mono).map(|d| format!(" for {}", human(d))).unwrap_or_default();
+        let plural = if h.successes() == 1 { "" } else { "es" };
+        let text = format!(
+            "{} {}{healthy}: {} straight success{plural} (rise {})",
+            t.name,
+            h.state(),
+            h.successes(),
+            t.check.rise
+        );
+        if h.is_failing_now() { format!("{text}, last probe: {last}") } else { text }
     }
 
     pub fn all_evidence(&self, now: Now) -> Vec<String> {

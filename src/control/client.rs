@@ -39,7 +39,7 @@ pub async fn ask(state: &Path, request: Request) -> Result<Answer, AskError> {
 
 async fn exchange(stream: UnixStream, request: Request) -> Result<Answer, AskError> {
     let broken = |error: std::io::Error| AskError::Broken(error.to_string());
-    let by = Some(person());
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let mut line = serde_json::to_vec(&Asked { version: VERSION, request, by }).map_err(|e| broken(e.into()))?;
     line.push(b'\n');
     let (read, mut write) = stream.into_split();
@@ -53,7 +53,8 @@ async fn exchange(stream: UnixStream, request: Request) -> Result<Answer, AskErr
     Ok(answered.answer)
 }
 
-/// The login name of whoever runs this process; empty when the environment does not tell.
+/// Whoever runs this process, for the audit trail: login name, else user id.
 pub fn person() -> String {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default()
+    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    super::server::person(Some(name), Some(rustix::process::getuid().as_raw()))
 }

@@ -121,7 +121,7 @@ async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) -> std::io::Res
 }
 
 /// Who asked: the name they give, and the user id the kernel vouches for.
-fn person(by: Option<String>, uid: Option<u32>) -> String {
+pub(super) fn person(by: Option<String>, uid: Option<u32>) -> String {
     let name: String = by.unwrap_or_default().chars().filter(|c| !c.is_control()).take(64).collect();
     match (name.is_empty(), uid) {
         (false, Some(uid)) => format!("{name} (uid {uid})"),

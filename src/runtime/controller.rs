@@ -95,6 +95,8 @@ pub struct Start {
 pub enum Until {
     /// Only when told to stop.
     Stopped,
+    /// When the live record of every policy was read, or at the deadline.
+    Read { deadline: Instant },
     /// When every policy is judged and nothing is in flight, or at the deadline.
     Settled { deadline: Instant },
 }
@@ -164,16 +166,19 @@ impl Controller {
 
     /// Runs until told to stop, or until `until` comes true.
     pub async fn run(&mut self, until: Until) {
+        let limit = match until {
+            Until::Stopped => None,
+            Until::Read { deadline } | Until::Settled { deadline } => Some(deadline),
+        };
         loop {
-            if let Until::Settled { deadline } = until
-                && (Instant::now() >= deadline || (self.settled() != Settled::No && self.dispatch.idle()))
-            {
+            let done = match until {
+                Until::Stopped => false,
+                Until::Read { .. } => self.status().reports.iter().all(|r| r.live != LiveState::NotRead),
+                Until::Settled { .. } => self.settled() != Settled::No && self.dispatch.idle(),
+            };
+            if done || limit.is_some_and(|limit| Instant::now() >= limit) {
                 return;
             }
-            let limit = match until {
-                Until::Stopped => None,
-                Until::Settled { deadline } => Some(deadline),
-            };
             match self.next(limit).await {
                 Wakeup::Stop => return,
                 wakeup => self.handle(wakeup),

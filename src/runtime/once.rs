@@ -51,16 +51,23 @@ async fn active(
     let durable = Durable::open(config)?;
     let mut controller = assembly::controller(config, Mode::Active, durable.restored.clone(), durable.keeper()).await?;
     let inbox = controller.sender();
+    let listener = tokio::spawn({
+        let inbox = inbox.clone();
+        async move {
+            let _ = signals.next().await;
+            let _ = inbox.send(Wakeup::Stop);
+        }
+    });
     let mut answered = None;
     if let Some((request, by)) = command {
+        // A freeze acts at once; what undoes something must first know what stands in the zone.
+        if !matches!(request, Request::Freeze { .. }) {
+            controller.run(Until::Read { deadline }).await;
+        }
         let (answer, wait) = oneshot::channel();
         let _ = inbox.send(Wakeup::Asked(Asked { request, by, answer }));
         answered = Some(wait);
     }
-    let listener = tokio::spawn(async move {
-        let _ = signals.next().await;
-        let _ = inbox.send(Wakeup::Stop);
-    });
     controller.run(Until::Settled { deadline }).await;
     let (settled, status) = (controller.settled(), controller.status());
     controller.stop().await;

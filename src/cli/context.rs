@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors, Located};
 use crate::runtime::assembly::StartError;
+use crate::store::LockError;
 
 use super::{Exit, Failure, output};
 
@@ -22,18 +23,30 @@ impl Context {
         self.config.as_deref()
     }
 
-    /// Reads the whole configuration; every finding of every file is printed.
+    /// Reads the whole configuration; every error of every file is printed.
     pub fn load(&self) -> Result<Config, Failure> {
-        let located = config::locate(self.config.as_deref(), &environment).map_err(|errors| refuse(&errors, None))?;
+        let (config, located) = self.read()?;
         if self.config.is_none() {
             output::talk(&format!("configuration: {} ({})", located.path.display(), located.why));
         }
-        let config =
-            config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))?;
-        for warning in &config.warnings {
-            output::talk(&warning.to_string());
+        Ok(config)
+    }
+
+    /// [`Context::load`] for what runs unattended: which file it is, and every warning, go to the log.
+    pub fn load_aloud(&self) -> Result<Config, Failure> {
+        let (config, located) = self.read()?;
+        tracing::info!(path = %located.path.display(), why = located.why, "configuration");
+        for w in &config.warnings {
+            tracing::warn!(file = %w.file.display(), line = w.line, "{}; {}", w.what, w.fix);
         }
         Ok(config)
+    }
+
+    fn read(&self) -> Result<(Config, Located), Failure> {
+        let located = config::locate(self.config.as_deref(), &environment).map_err(|errors| refuse(&errors, None))?;
+        let config =
+            config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))?;
+        Ok((config, located))
     }
 }
 
@@ -41,7 +54,7 @@ fn refuse(errors: &ConfigErrors, path: Option<&Path>) -> Failure {
     if let (None, Some(finding)) = (path, errors.errors().next()) {
         return Failure::new(Exit::Config, &finding.what).next(&finding.fix);
     }
-    for finding in &errors.findings {
+    for finding in errors.errors() {
         output::talk(&finding.to_string());
     }
     let count = super::count(errors.errors().count(), "error", "errors");
@@ -54,11 +67,24 @@ fn refuse(errors: &ConfigErrors, path: Option<&Path>) -> Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
-        let exit = match &error {
-            StartError::Provider(_) | StartError::Secret { .. } => Exit::Config,
-            _ => Exit::Error,
+        let (exit, next) = match &error {
+            StartError::Provider(_) | StartError::Secret { .. } => (Exit::Config, None),
+            StartError::Lock(LockError::Io { .. }) | StartError::StateDirectory { .. } => (
+                Exit::Error,
+                Some("make that directory writable for this user, or name another file with `state = \"…\"`"),
+            ),
+            StartError::Socket(_) => {
+                (Exit::Error, Some("remove what lies there, or name another state file with `state = \"…\"`"))
+            }
+            StartError::Lock(_) | StartError::Store(_) | StartError::Notify(_) | StartError::Signals(_) => {
+                (Exit::Error, None)
+            }
         };
-        Failure::new(exit, error)
+        let failure = Failure::new(exit, error);
+        match next {
+            Some(next) => failure.next(next),
+            None => failure,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::report::{Report, Settled};
+use crate::domain::time::human;
+use crate::engine::report::{PolicyState, Report, Settled};
 use crate::runtime::once;
 
 use super::output::{data, talk};
@@ -20,47 +21,67 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
-    let config = context.load()?;
+    let config = context.load_aloud()?;
     let passed = once::pass(&config, args.deadline).await?;
     data(&render::status(&passed.status.reports));
     if passed.notices_left > 0 {
         talk(&format!("{} notices could not be delivered yet; the next pass sends them", passed.notices_left));
     }
-    verdict(passed.settled, &passed.status.reports, args.deadline, args.detailed_exitcode)
-}
-
-/// The exit code of one pass.
-pub fn verdict(settled: Settled, reports: &[Report], deadline: Duration, detailed: bool) -> Done {
-    let first = |wanted: bool| {
-        let mut names =
-            reports.iter().filter(|r| r.wanted.is_some() == wanted || !wanted).map(|r| r.policy.to_string());
-        names.next().unwrap_or_else(|| "POLICY".into())
+    let pass = Pass {
+        settled: passed.settled,
+        reports: &passed.status.reports,
+        provider_trouble: passed.provider_trouble.as_deref(),
+        deadline: args.deadline,
     };
-    match settled {
-        Settled::Quiet => Ok(Exit::Ok),
-        Settled::Moved if detailed => Ok(Exit::Changes),
-        Settled::Moved => Ok(Exit::Ok),
-        Settled::RolledBack => Err(Failure::new(Exit::RolledBack, "a move was contradicted and rolled back")
-            .next(format!("failoverd explain {}", first(false)))),
-        Settled::Refused => Err(Failure::new(Exit::Refused, "an active target is failing and the move is refused")
-            .next(format!("failoverd explain {}", first(true)))),
-        Settled::Blind => {
-            Err(Failure::new(Exit::Blind, "this machine cannot see enough of the network to judge; nothing was moved")
-                .next("look at this machine's own network and at the witnesses"))
-        }
-        Settled::Provider => {
-            let why = provider_trouble(reports);
-            Err(Failure::new(Exit::Provider, format!("the provider could not be reached or refused us{why}"))
-                .next("look at the provider's address, the network and the credentials, then run this again"))
-        }
-        Settled::No => Err(Failure::new(
-            Exit::Blind,
-            format!("not every policy could be judged within {}", crate::domain::time::human(deadline)),
-        )
-        .next(format!("failoverd explain {}, or a longer --deadline", first(false)))),
-    }
+    pass.verdict(args.detailed_exitcode)
 }
 
-fn provider_trouble(reports: &[Report]) -> String {
-    reports.iter().flat_map(|r| &r.refusals).next().map_or_else(String::new, |refusal| format!(": {}", refusal.text))
+/// How a pass over all policies ended, observing or not.
+pub struct Pass<'a> {
+    pub settled: Settled,
+    pub reports: &'a [Report],
+    pub provider_trouble: Option<&'a str>,
+    pub deadline: Duration,
+}
+
+impl Pass<'_> {
+    /// The exit code; with `detailed` a move has its own.
+    pub fn verdict(&self, detailed: bool) -> Done {
+        let failure = match self.settled {
+            Settled::Quiet => return Ok(Exit::Ok),
+            Settled::Moved if detailed => return Ok(Exit::Changes),
+            Settled::Moved => return Ok(Exit::Ok),
+            Settled::RolledBack => Failure::new(Exit::RolledBack, "a move was contradicted and rolled back")
+                .next(self.explain(|r| r.last_move.is_some())),
+            Settled::Refused => Failure::new(Exit::Refused, "an active target is failing and the move is refused")
+                .next(self.explain(|r| r.wanted.is_some() && !r.refusals.is_empty())),
+            Settled::Blind => {
+                Failure::new(Exit::Blind, "this machine cannot see enough of the network to judge; nothing was moved")
+                    .next("look at this machine's own network and at the witnesses")
+            }
+            Settled::Provider => self.provider(),
+            Settled::No => match self.provider_trouble {
+                Some(_) => self.provider(),
+                None => Failure::new(
+                    Exit::Blind,
+                    format!("not every policy could be judged within {}", human(self.deadline)),
+                )
+                .next(self.explain(|r| r.state == PolicyState::Starting || r.state == PolicyState::Doubt)),
+            },
+        };
+        Err(failure)
+    }
+
+    fn provider(&self) -> Failure {
+        let first = self.reports.iter().flat_map(|r| &r.refusals).next().map(|refusal| refusal.text.as_str());
+        let why = self.provider_trouble.or(first).unwrap_or("it could not be reached or refused us");
+        Failure::new(Exit::Provider, format!("the provider gave no usable answer: {why}"))
+            .next("look at the provider's address, the network and the credentials, then run this again")
+    }
+
+    /// The command that tells more about the first policy which `about` holds for.
+    fn explain(&self, about: impl Fn(&Report) -> bool) -> String {
+        let found = self.reports.iter().find(|r| about(r)).or(self.reports.first());
+        format!("failoverd explain {}", found.map_or("POLICY", |r| r.policy.as_str()))
+    }
 }

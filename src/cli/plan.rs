@@ -8,8 +8,9 @@ use crate::domain::UnixMs;
 use crate::engine::report::{Report, Settled};
 use crate::runtime::plan;
 
+use super::once::Pass;
 use super::output::{Format, JSON_VERSION, data, json, talk};
-use super::{Context, Done, once, render};
+use super::{Context, Done, render};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -77,5 +78,11 @@ pub async fn run(context: &Context, args: Args) -> Done {
             ));
         }
     }
-    once::verdict(observed.settled, reports, args.deadline, args.detailed_exitcode)
+    let pass = Pass {
+        settled: observed.settled,
+        reports,
+        provider_trouble: observed.provider_trouble.as_deref(),
+        deadline: args.deadline,
+    };
+    pass.verdict(args.detailed_exitcode)
 }

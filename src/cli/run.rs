@@ -12,7 +12,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
-    let config = context.load()?;
+    let config = context.load_aloud()?;
     daemon::run(Daemon { config, observe: args.observe }).await?;
     Ok(Exit::Ok)
 }

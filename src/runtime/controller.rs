@@ -115,6 +115,8 @@ pub struct Controller {
     next_status: Instant,
     watchdog: Option<Duration>,
     commands: u64,
+    /// What the provider said last instead of an answer about a zone.
+    provider_trouble: Option<String>,
     actions: Vec<Action>,
 }
 
@@ -143,6 +145,7 @@ impl Controller {
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
             commands: 0,
+            provider_trouble: None,
             actions,
         };
         controller.dispatch.replace(controller.fleet.policies());
@@ -236,10 +239,13 @@ impl Controller {
             Wakeup::Probes(batch) => self.probes_ended(&batch),
             Wakeup::Event(event) => self.feed(*event),
             Wakeup::Zone { zone, zone_ref, result } => {
-                if let Ok(info) = &result
-                    && !info.name_servers.is_empty()
-                {
-                    self.dispatch.learn_names(&zone_ref, info.name_servers.clone());
+                match &result {
+                    Ok(info) if info.name_servers.is_empty() => {}
+                    Ok(info) => self.dispatch.learn_names(&zone_ref, info.name_servers.clone()),
+                    Err(error) => self.provider_failed(&zone_ref, error),
+                }
+                if result.is_ok() && self.provider_trouble.take().is_some() {
+                    tracing::info!(zone = %zone_ref, "the provider answers again");
                 }
                 self.feed(Event::ZoneResolved { zone, result });
             }
@@ -255,6 +261,23 @@ impl Controller {
             }
             Wakeup::Stop => {}
         }
+    }
+
+    /// Said when it starts or changes, not at each try.
+    fn provider_failed(&mut self, zone: &ZoneRef, error: &ApiError) {
+        if self.provider_trouble.as_ref() != Some(&error.message) {
+            tracing::warn!(
+                %zone,
+                "the zone cannot be found: {}; probing goes on, nothing can be moved until this is cured",
+                error.message
+            );
+            self.provider_trouble = Some(error.message.clone());
+        }
+    }
+
+    /// Why the zone of a policy could not be found, when that was so last.
+    pub fn provider_trouble(&self) -> Option<&str> {
+        self.provider_trouble.as_deref()
     }
 
     /// One event in, all its actions out, in order.

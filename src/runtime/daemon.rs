@@ -37,7 +37,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     let path = config.path.clone();
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
     let mode = if observe { Mode::Observe } else { Mode::Active };
-    tracing::info!(config = %path.display(), state = %config.state.display(), observe, "starting");
+    tracing::info!(state = %config.state.display(), observe, "starting");
     let durable = Durable::open(&config)?;
     let control = Control::bind(&socket_path(&config.state))?;
     let mut controller = assembly::controller(&config, mode, durable.restored.clone(), durable.keeper()).await?;

@@ -24,6 +24,8 @@ pub struct Passed {
     /// `No`: the deadline came first.
     pub settled: Settled,
     pub status: Status,
+    /// What the provider said instead of an answer.
+    pub provider_trouble: Option<String>,
     /// Notices that nobody got within the time; the next pass or daemon sends them.
     pub notices_left: u64,
 }
@@ -70,11 +72,12 @@ async fn active(
     }
     controller.run(Until::Settled { deadline }).await;
     let (settled, status) = (controller.settled(), controller.status());
+    let provider_trouble = controller.provider_trouble().map(str::to_owned);
     controller.stop().await;
     drop(controller);
     let notices_left = durable.flush_notices(NOTICES).await;
     durable.close().await;
     listener.abort();
     let answer = answered.and_then(|mut wait| wait.try_recv().ok());
-    Ok((Passed { settled, status, notices_left }, answer))
+    Ok((Passed { settled, status, provider_trouble, notices_left }, answer))
 }

@@ -23,6 +23,8 @@ pub struct Observed {
     /// `No`: the deadline came first.
     pub settled: Settled,
     pub status: Status,
+    /// What the provider said instead of an answer.
+    pub provider_trouble: Option<String>,
 }
 
 /// Probes and reads until every policy is judged, or until the deadline.
@@ -30,7 +32,11 @@ pub async fn observe(config: &Config, deadline: Duration) -> Result<Observed, St
     let deadline = Instant::now() + deadline;
     let mut controller = assembly::controller(config, Mode::Observe, remembered(config), Arc::new(Forgetful)).await?;
     controller.run(Until::Settled { deadline }).await;
-    Ok(Observed { settled: controller.settled(), status: controller.status() })
+    Ok(Observed {
+        settled: controller.settled(),
+        status: controller.status(),
+        provider_trouble: controller.provider_trouble().map(str::to_owned),
+    })
 }
 
 /// Brakes and counters of the state file, if there is one; a plan without them is still a plan,

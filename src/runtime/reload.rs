@@ -17,7 +17,7 @@ use super::systemd;
 /// Why the old configuration stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    #[error("{0}")]
+    #[error("{} errors in the configuration", .0.errors().count())]
     Invalid(config::ConfigErrors),
     #[error("{0}")]
     Secret(StartError),
@@ -39,8 +39,8 @@ pub async fn reload(
     let read = tokio::task::spawn_blocking(move || config::load(&path, &environment));
     let config: Config = read.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Invalid)?;
     let sinks = receivers(&config).map_err(ReloadError::Secret)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
+    for w in &config.warnings {
+        tracing::warn!(file = %w.file.display(), line = w.line, "{}; {}", w.what, w.fix);
     }
     if config.settings != *settings {
         tracing::warn!(
@@ -70,6 +70,11 @@ pub async fn reload_aloud(
             systemd::ready(&format!("{policies} policies, reloaded"));
         }
         Err(error) => {
+            if let ReloadError::Invalid(errors) = &error {
+                for e in errors.errors() {
+                    tracing::error!(file = %e.file.display(), line = e.line, "{}; {}", e.what, e.fix);
+                }
+            }
             tracing::error!(config = %path.display(), "reload refused, the old configuration stays: {error}");
             systemd::ready("reload refused, the old configuration stays");
         }

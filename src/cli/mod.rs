@@ -2,10 +2,12 @@
 //!
 //! Errors are printed once, here: `error: …` and, where there is one, `  next: …`.
 
+pub mod check;
 mod context;
 pub mod demo;
 mod explain;
 mod history;
+pub mod init;
 mod logging;
 mod once;
 mod operate;
@@ -15,6 +17,7 @@ pub mod probe;
 mod render;
 mod run;
 pub mod sandbox;
+pub mod schema;
 mod status;
 
 use std::path::PathBuf;
@@ -139,6 +142,12 @@ enum Command {
     Adopt(operate::AdoptArgs),
     /// Probe the targets of a policy once, or any address with --url
     Probe(probe::ProbeArgs),
+    /// Say everything that is wrong with the configuration; offline
+    Check(check::CheckArgs),
+    /// Write a first configuration to edit
+    Init(init::InitArgs),
+    /// The JSON Schema of a policy file or of the main file
+    Schema(schema::SchemaArgs),
     /// A local Route 53 and name server to try policies against
     Sandbox(sandbox::SandboxArgs),
     /// See it work: a zone, three regions, a failure and the way back, all on this machine
@@ -175,6 +184,9 @@ pub fn run() -> Exit {
             Command::Adopt(args) => operate::adopt(&context, args).await,
             Command::Probe(args) => Ok(Exit::from_code(probe::run(&args, context.path()).await)),
             Command::Demo(args) => Ok(Exit::from_code(demo::run(args).await)),
+            Command::Check(args) => Ok(Exit::from_code(check::run(&args, context.path()))),
+            Command::Init(args) => Ok(Exit::from_code(init::run(&args))),
+            Command::Schema(args) => Ok(Exit::from_code(schema::run(&args))),
             Command::Sandbox(args) => Ok(Exit::from_code(sandbox::run(args).await)),
         }
     });

@@ -2,14 +2,16 @@
 //! happens later (design section 5).
 
 use super::rule::{Advice, advise};
-use crate::domain::{FleetSettings, Policy, RecordName};
+use crate::domain::{Epoch, FleetSettings, Policy, RecordName, UnixMs};
+use crate::engine::fence::{FenceKind, FenceMode, FenceValue, MAX_VALUE as TXT, target_token};
+use crate::engine::intent::Kind;
 
-/// Longest text in one string of a TXT record (RFC 1035 section 3.3).
-const TXT: usize = 255;
 /// `_failoverd` with its dot.
 const MARK: usize = "_failoverd.".len();
-/// A target's name up to this length is written as it is, a longer one as its hash.
-pub const TO_MAX: usize = 24;
+/// Characters of an attempt (design section 5).
+const ATTEMPT: usize = 24;
+/// Seconds of a time far beyond the life of any zone, 11 digits.
+const LATE: u64 = 99_999_999_999;
 /// Values in one request (Route 53 quotas): records, and characters of all values together.
 const BATCH_RECORDS: usize = 1000;
 const BATCH_CHARACTERS: usize = 32_000;
@@ -32,15 +34,25 @@ pub fn fence_fits(policy: &Policy, settings: &FleetSettings) -> Result<(), Strin
     ))
 }
 
-/// Every field at its longest: an epoch of 20 digits, an attempt of 24, times of 11, a count of
-/// moves of 3, the longest kind (`failover`, `failback`, `rollback`, `unfreeze`) and mode
-/// (`released`), a hash of 8.
+/// Every field at its longest, written by the very code that will write it.
 fn worst_value(policy: &Policy, settings: &FleetSettings) -> usize {
-    let to = policy.targets.iter().map(|t| t.name.as_str().len()).max().unwrap_or(0).min(TO_MAX);
-    let owner = settings.cluster.as_str().len() + "/".len() + settings.instance.as_str().len();
-    let fixed = "v=1".len() + " e=".len() + 20 + " a=".len() + 24 + " t=".len() + 11;
-    let brakes = " k=".len() + 8 + " h=".len() + 3 + " m=".len() + 8 + " u=".len() + 11 + " c=".len() + 8;
-    fixed + brakes + " p=".len() + policy.id.as_str().len() + " o=".len() + owner + " to=".len() + to
+    let longest = |texts: &mut dyn Iterator<Item = String>| texts.max_by_key(String::len).unwrap_or_default();
+    let kind = Kind::ALL.into_iter().max_by_key(|k| k.as_str().len()).unwrap_or(Kind::Failover);
+    let value = FenceValue {
+        epoch: Epoch(u64::MAX),
+        policy: policy.id.clone(),
+        cluster: settings.cluster.clone(),
+        instance: settings.instance.clone(),
+        attempt: "a".repeat(ATTEMPT),
+        written: UnixMs::from_secs(LATE),
+        kind: FenceKind::Known(kind),
+        moves: 999,
+        mode: FenceMode::Released,
+        until: UnixMs::from_secs(LATE),
+        config: "c".repeat(8),
+        to: longest(&mut policy.targets.iter().map(|t| target_token(t.name.as_str()))),
+    };
+    value.encode().len()
 }
 
 /// Proves that the fence's name is a DNS name of at most 253 characters.

@@ -9,7 +9,7 @@ use super::main_file::{self, Main};
 use super::policy::{self, Places};
 use super::source::Source;
 use super::{Config, Env, fence_room, main_table, policy_table, read};
-use crate::domain::{Policy, RecordName};
+use crate::domain::{Policy, RecordName, ZoneId};
 
 /// Largest file that is read; a policy of 32 targets has about 10 KiB.
 const LARGEST: u64 = 1024 * 1024;
@@ -73,30 +73,25 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
             }
         }
     }
-    let mut findings = Vec::new();
-    let mut read_policies = Vec::new();
+    let mut unreadable = Vec::new();
+    let mut read: Vec<Read> = Vec::new();
     for file in &files {
         match open(file) {
-            Ok(mut source) => {
-                if let Some(fields) = read::read(&mut source, &policy_table::POLICY) {
-                    let (policy, places) = policy::build(&mut source, &fields);
-                    read_policies.push(Read { source, policy, places });
-                } else {
-                    findings.extend(source.into_findings());
-                }
-            }
-            Err(finding) => findings.push(*finding),
+            Ok(source) => read.push(Read::new(source)),
+            Err(finding) => unreadable.push(*finding),
         }
     }
-    together(&mut read_policies, main.as_ref(), fields.is_some());
-    let mut all = source.into_findings();
-    all.append(&mut findings);
-    let mut policies = Vec::new();
-    for read in read_policies {
-        policies.extend(read.policy);
-        all.extend(read.source.into_findings());
+    if let Some(main) = &main {
+        against_main(&mut read, main);
     }
-    all.dedup();
+    against_each_other(&mut read);
+    let mut all = source.into_findings();
+    all.append(&mut unreadable);
+    let mut policies = Vec::new();
+    for one in read {
+        policies.extend(one.policy);
+        all.extend(one.source.into_findings());
+    }
     match main {
         Some(main) if all.iter().all(|f| f.severity == Severity::Warning) => {
             let mut sources = vec![path.to_owned()];
@@ -117,10 +112,22 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
     }
 }
 
+/// One policy file after the rules that look at it alone.
 struct Read {
     source: Source,
     policy: Option<Policy>,
-    places: Places,
+    /// `None` when the file is not TOML.
+    places: Option<Places>,
+}
+
+impl Read {
+    fn new(mut source: Source) -> Read {
+        let Some(fields) = read::read(&mut source, &policy_table::POLICY) else {
+            return Read { source, policy: None, places: None };
+        };
+        let (policy, places) = policy::build(&mut source, &fields);
+        Read { source, policy, places: Some(places) }
+    }
 }
 
 fn open(path: &Path) -> Result<Source, Box<Finding>> {
@@ -160,36 +167,42 @@ fn matching(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// The rules between policies, and between a policy and the main file.
-fn together(read: &mut [Read], main: Option<&Main>, main_is_known: bool) {
+/// Rules between policies: no id and no record twice.
+fn against_each_other(read: &mut [Read]) {
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
-    let mut records: BTreeMap<RecordName, Vec<(Option<String>, String)>> = BTreeMap::new();
+    let mut records: BTreeMap<RecordName, Vec<(Option<ZoneId>, String)>> = BTreeMap::new();
     for one in read {
+        let Some(places) = &one.places else { continue };
         if let Some(policy) = &one.policy {
-            let id = policy.id.to_string();
-            let here = one.source.place(&one.places.id);
-            if let Some(other) = ids.insert(id.clone(), here) {
-                let what = format!("policy id `{id}` is also used at {other}");
-                one.source.error(&one.places.id, what, "give one of them another `id`");
+            let here = match &places.id {
+                Some(id) => one.source.place(id),
+                None => one.source.path.display().to_string(),
+            };
+            if let Some(other) = ids.insert(policy.id.to_string(), here) {
+                let what = format!("policy id `{}` is also used at {other}", policy.id);
+                one.source.error_at(places.id.as_ref(), what, "give one of them another `id`");
             }
         }
-        let zone = one.policy.as_ref().and_then(|p| p.zone.id.as_ref().map(ToString::to_string));
-        for (name, span) in &one.places.records {
-            let place = one.source.place(span);
+        for (name, span) in &places.records {
             let known = records.entry(name.clone()).or_default();
             // One name in two zones is two records, if both policies say which zone they mean.
-            let same = known.iter().find(|(other, _)| zone.is_none() || other.is_none() || *other == zone);
+            let zone = &places.zone_id;
+            let same = known.iter().find(|(other, _)| zone.is_none() || other.is_none() || other == zone);
             if let Some((_, other)) = same {
-                one.source.error(
-                    span,
-                    format!("record `{name}` is also moved by the policy at {other}"),
-                    "leave it in one of the two, or set `zone_id` in both when two zones have this name",
-                );
+                let what = format!("record `{name}` is also moved by the policy at {other}");
+                let fix = "leave it in one of the two, or set `zone_id` in both when two zones have this name";
+                one.source.error(span, what, fix);
             }
-            known.push((zone.clone(), place));
+            known.push((zone.clone(), one.source.place(span)));
         }
-        let Some(main) = main.filter(|_| main_is_known) else { continue };
-        for (name, span) in &one.places.notify {
+    }
+}
+
+/// Rules between a policy and the main file.
+fn against_main(read: &mut [Read], main: &Main) {
+    for one in read {
+        let Some(places) = &one.places else { continue };
+        for (name, span) in &places.notify {
             if main.notifiers.iter().any(|n| n.name == *name) {
                 continue;
             }
@@ -203,7 +216,8 @@ fn together(read: &mut [Read], main: Option<&Main>, main_is_known: bool) {
         if let Some(policy) = &one.policy
             && let Err(why) = fence_room::fence_fits(policy, &main.settings)
         {
-            one.source.error(&one.places.id, why, "shorten them: `id` here, `cluster` and `instance` in the main file");
+            let fix = "shorten them: `id` here, `cluster` and `instance` in the main file";
+            one.source.error_at(places.id.as_ref(), why, fix);
         }
     }
 }

@@ -258,6 +258,11 @@ fn api(source: &mut Source, fields: &Fields) -> Option<ApiSettings> {
             "add `token = { env = \"FAILOVERD_TOKEN\" }`, or listen on 127.0.0.1",
         );
     }
+    source.warn_unquoted(
+        &fields.place("api"),
+        "this version serves no HTTP API; `[api]` is read and not used",
+        "leave it out; `failoverd status` and the other commands use a local socket",
+    );
     Some(ApiSettings { listen, token })
 }
 

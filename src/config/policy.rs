@@ -18,7 +18,9 @@ const LONG_TTL: u32 = 300;
 
 /// Where the parts of a policy stand, for rules that look at several policies.
 pub struct Places {
-    pub id: Span,
+    /// `None` when the id is the file's name.
+    pub id: Option<Span>,
+    pub zone_id: Option<ZoneId>,
     pub records: BTreeMap<RecordName, Span>,
     pub notify: Vec<(NotifierName, Span)>,
 }
@@ -28,7 +30,12 @@ pub fn build(source: &mut Source, fields: &Fields) -> (Option<Policy>, Places) {
     let zone = zone(fields);
     let (records, record_places) = records(source, fields, zone.as_ref().and_then(|z| z.name.as_ref()));
     let notify = notify(fields);
-    let places = Places { id: fields.place("id"), records: record_places, notify: notify.clone() };
+    let places = Places {
+        id: fields.node("id").map(|n| n.span.clone()),
+        zone_id: zone.as_ref().and_then(|z| z.id.clone()),
+        records: record_places,
+        notify: notify.clone(),
+    };
     let id = id(source, fields);
     let targets = targets(source, fields, records.first());
     let ttl = ttl(source, fields);

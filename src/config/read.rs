@@ -20,31 +20,42 @@ use crate::domain::time::human;
 pub fn read(source: &mut Source, top: &'static Table) -> Option<Fields> {
     let text = source.text().to_owned();
     let (tree, errors) = DeTable::parse_recoverable(&text);
-    let mut broken = false;
-    for error in errors {
-        let at = error.span().unwrap_or(0..0);
-        if error.message() == "duplicate key" {
-            let key = text.get(at.clone()).unwrap_or("this key").trim();
-            source.error(&at, format!("`{key}` is given twice"), "keep one of the two");
-        } else {
-            broken = true;
-            source.error(&at, format!("this is not TOML: {}", error.message()), syntax_fix(error.message()));
-        }
-    }
-    if broken {
+    let (twice, broken): (Vec<_>, Vec<_>) = errors.into_iter().partition(|e| e.message() == "duplicate key");
+    if !broken.is_empty() {
+        syntax(source, &broken, top.holds_secrets());
         return None;
+    }
+    for error in twice {
+        let at = error.span().unwrap_or(0..0);
+        let key = text.get(at.clone()).unwrap_or("this key").trim();
+        let (what, fix) = (format!("`{key}` is given twice"), "keep one of the two");
+        if top.holds_secrets() { source.error_unquoted(&at, what, fix) } else { source.error(&at, what, fix) }
     }
     let mut reader = Reader { source, top, quiet: 0 };
     Some(reader.table(top, tree.get_ref(), &(0..0), Strict::Yes))
 }
 
-fn syntax_fix(message: &str) -> &'static str {
-    if message.contains("string") {
-        "put text in double quotes: `key = \"value\"`"
-    } else if message.contains("table") || message.contains("header") {
-        "write `[check]` for a table, `[[target]]` for one of several"
-    } else {
-        "write `key = value` on a line of its own; text in double quotes, lists in brackets"
+/// What follows a syntax error is mostly its echo, so only the first is told; texts without
+/// quotes are the exception, for the parser goes on well after them.
+fn syntax(source: &mut Source, errors: &[toml::de::Error], secrets: bool) {
+    let bare = |e: &toml::de::Error| e.message().contains("must be quoted");
+    let count = if errors.iter().all(bare) { errors.len() } else { 1 };
+    for error in errors.iter().take(count) {
+        let at = error.span().unwrap_or(0..0);
+        let message = error.message();
+        let nothing = source.text().get(at.clone()).is_none_or(|t| t.trim().is_empty());
+        let message = if bare(error) && nothing { "there is no value after `=`" } else { message };
+        let fix = if message.contains("string") {
+            "put text in double quotes: `key = \"value\"`"
+        } else if message.contains("array") {
+            "separate the members of a list with commas, and close it with `]`"
+        } else if message.contains("table") || message.contains("header") {
+            "write `[check]` for a table, `[[target]]` for one of several"
+        } else {
+            "write `key = value` on a line of its own; text in double quotes, lists in brackets"
+        };
+        let what = format!("this is not TOML: {message}");
+        if secrets { source.error_unquoted(&at, what, fix) } else { source.error(&at, what, fix) }
     }
 }
 
@@ -128,7 +139,8 @@ impl Reader<'_> {
                             self.error(&fields.span.clone(), what, fix);
                         }
                     } else if given > 1 && matches!(relation, Relation::ExactlyOne(_)) {
-                        let what = format!("{} are all given", list.join(" and "));
+                        let all = if keys.len() == 2 { "both" } else { "all" };
+                        let what = format!("{} are {all} given", list.join(" and "));
                         self.error(&fields.span.clone(), what, "keep one of them");
                     }
                 }
@@ -365,7 +377,11 @@ impl Reader<'_> {
             format!("leave it out; known here: {}", known().collect::<Vec<_>>().join(", "))
         };
         // The value of a mistaken key may be a secret that was meant for another one.
-        self.source.error_unquoted(at, what, fix);
+        if self.top.holds_secrets() {
+            self.source.error_unquoted(at, what, fix);
+        } else {
+            self.error(at, what, fix);
+        }
     }
 }
 

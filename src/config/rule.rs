@@ -269,7 +269,7 @@ pub fn url(text: &str) -> Result<http::Uri, Advice> {
             advise("the URL has a user name or a password in it", "leave out everything between `//` and `@`")
         }
         Some(uri) => Ok(uri),
-        None => advise("this is no URL", "write it with its scheme, for example `https://hooks.example.com/failoverd`"),
+        None => advise("this is no URL", "write it whole: `https://`, the host, then the path"),
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Source {
     text: String,
     /// Byte offset of the start of each line.
     lines: Vec<usize>,
-    pub findings: Vec<Finding>,
+    findings: Vec<Finding>,
 }
 
 impl Source {
@@ -42,32 +42,40 @@ impl Source {
 
     pub fn error(&mut self, at: &Span, what: impl Into<String>, fix: impl Into<String>) {
         let finding = self.finding(at, Severity::Error, what.into(), fix.into(), true);
-        self.findings.push(finding);
+        self.push(finding);
     }
 
     /// An error on a line that may hold a secret: it is placed, not quoted.
     pub fn error_unquoted(&mut self, at: &Span, what: impl Into<String>, fix: impl Into<String>) {
         let finding = self.finding(at, Severity::Error, what.into(), fix.into(), false);
-        self.findings.push(finding);
+        self.push(finding);
     }
 
     pub fn warn(&mut self, at: &Span, what: impl Into<String>, fix: impl Into<String>) {
         let finding = self.finding(at, Severity::Warning, what.into(), fix.into(), true);
-        self.findings.push(finding);
+        self.push(finding);
     }
 
     pub fn warn_unquoted(&mut self, at: &Span, what: impl Into<String>, fix: impl Into<String>) {
         let finding = self.finding(at, Severity::Warning, what.into(), fix.into(), false);
-        self.findings.push(finding);
+        self.push(finding);
     }
 
     /// About the file as a whole.
     pub fn error_whole(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.findings.push(Finding::about(self.path.clone(), Severity::Error, what.into(), fix.into()));
+        self.push(Finding::about(self.path.clone(), Severity::Error, what.into(), fix.into()));
+    }
+
+    /// At a place when there is one, else about the file as a whole.
+    pub fn error_at(&mut self, at: Option<&Span>, what: impl Into<String>, fix: impl Into<String>) {
+        match at {
+            Some(at) => self.error(at, what, fix),
+            None => self.error_whole(what, fix),
+        }
     }
 
     pub fn warn_whole(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.findings.push(Finding::about(self.path.clone(), Severity::Warning, what.into(), fix.into()));
+        self.push(Finding::about(self.path.clone(), Severity::Warning, what.into(), fix.into()));
     }
 
     pub fn has_errors(&self) -> bool {
@@ -83,6 +91,13 @@ impl Source {
     pub fn into_findings(mut self) -> Vec<Finding> {
         self.findings.sort_by_key(|f| (f.line, f.column));
         self.findings
+    }
+
+    /// Keys of a table that several targets override are looked at once for each of them.
+    fn push(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     fn line_of(&self, offset: usize) -> usize {

@@ -121,6 +121,11 @@ impl Table {
         self.name.starts_with('<')
     }
 
+    /// Whether a secret may stand in the file this table is the top of.
+    pub fn holds_secrets(&self) -> bool {
+        self.quiet || self.children().any(|(child, _)| child.holds_secrets())
+    }
+
     /// Tables directly below this one with the header a person writes for them.
     pub fn children(&self) -> impl Iterator<Item = (&'static Table, String)> {
         let top = self.is_top();

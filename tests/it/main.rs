@@ -4,6 +4,7 @@
 mod architecture;
 mod authority;
 mod battery;
+mod config;
 mod control;
 mod demo;
 mod golden;

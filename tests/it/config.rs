@@ -6,6 +6,7 @@ use failoverd::config::{self, Config, ConfigErrors};
 
 use crate::golden;
 
+mod commands;
 mod corpus;
 mod schema;
 

@@ -9,6 +9,7 @@ mod explain;
 mod history;
 pub mod init;
 mod logging;
+mod notify_test;
 mod once;
 mod operate;
 mod output;
@@ -148,6 +149,8 @@ enum Command {
     Init(init::InitArgs),
     /// The JSON Schema of a policy file or of the main file
     Schema(schema::SchemaArgs),
+    /// Send a test notice to one notifier or to all
+    NotifyTest(notify_test::NotifyTestArgs),
     /// A local Route 53 and name server to try policies against
     Sandbox(sandbox::SandboxArgs),
     /// See it work: a zone, three regions, a failure and the way back, all on this machine
@@ -187,6 +190,7 @@ pub fn run() -> Exit {
             Command::Check(args) => Ok(Exit::from_code(check::run(&args, context.path()))),
             Command::Init(args) => Ok(Exit::from_code(init::run(&args))),
             Command::Schema(args) => Ok(Exit::from_code(schema::run(&args))),
+            Command::NotifyTest(args) => notify_test::run(&context, args).await,
             Command::Sandbox(args) => Ok(Exit::from_code(sandbox::run(args).await)),
         }
     });

@@ -55,6 +55,10 @@ pub fn sink(notifier: &NotifierSettings, env: &dyn Fn(&str) -> Option<String>) -
 /// A running courier. Dropping it starts nothing more; what is not delivered stays in the outbox.
 pub struct Courier {
     shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -89,7 +93,8 @@ impl Courier {
         });
         let (stop, stopped) = oneshot::channel();
         let round = Round { shared: Arc::clone(&shared), lines: BTreeMap::new(), owed: BTreeMap::new() };
-        Courier { shared, stop, task: tokio::spawn(round.run(stopped)) }
+        let task = tokio::spawn(round.run(stopped));
+        Courier { shared, running: Mutex::new(Some(Running { stop, task })) }
     }
 
     /// Says that notices were committed.
@@ -116,7 +121,14 @@ impl Courier {
         self.nudge();
     }
 
-    /// Replaces the receivers, after a reload.
+    /// Adds receivers, or replaces those of the same name: before a reload, so that the first
+    /// notice of a new policy finds its receiver.
+    pub fn add_sinks(&self, sinks: Vec<Sink>) {
+        lock(&self.shared.sinks).extend(by_name(sinks));
+        self.nudge();
+    }
+
+    /// Replaces all receivers, after a reload.
     pub fn set_sinks(&self, sinks: Vec<Sink>) {
         *lock(&self.shared.sinks) = by_name(sinks);
         self.nudge();
@@ -138,9 +150,12 @@ impl Courier {
     }
 
     /// Starts nothing more and waits for the attempts in flight, each 10 s at most.
-    pub async fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.task.await;
+    pub async fn stop(&self) {
+        let running = lock(&self.running).take();
+        if let Some(Running { stop, task }) = running {
+            let _ = stop.send(());
+            let _ = task.await;
+        }
     }
 }
 

@@ -61,9 +61,7 @@ impl Durable {
     /// Ends the courier, then writes what is queued and closes the file.
     pub async fn close(self) {
         let Durable { store, courier, _lock, .. } = self;
-        if let Some(courier) = Arc::into_inner(courier) {
-            courier.stop().await;
-        }
+        courier.stop().await;
         // Closing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }

@@ -49,6 +49,8 @@ pub async fn reload(
         );
     }
     let count = config.policies.len();
+    // Before the policies: the first notice of a new one finds its receiver.
+    courier.add_sinks(sinks.clone());
     let (done, answer) = oneshot::channel();
     inbox.send(Wakeup::Policies(config.policies, done)).map_err(|_| ReloadError::Stopping)?;
     answer.await.map_err(|_| ReloadError::Stopping)?.map_err(ReloadError::Refused)?;

@@ -25,16 +25,28 @@ impl Context {
 
     /// Reads the whole configuration; every error of every file is printed.
     pub fn load(&self) -> Result<Config, Failure> {
-        let (config, located) = self.read()?;
-        if self.config.is_none() {
-            output::talk(&format!("configuration: {} ({})", located.path.display(), located.why));
+        let located = self.locate()?;
+        config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))
+    }
+
+    /// What is needed to reach a running daemon: it may run on with an older configuration while
+    /// the one on disk is broken, and must obey all the same.
+    pub fn reach(&self) -> Result<Reach, Failure> {
+        let located = self.locate()?;
+        match config::load(&located.path, &environment) {
+            Ok(config) => Ok(Reach { state: config.state.clone(), config: Ok(config) }),
+            Err(errors) => match config::state_file(&located.path, &environment) {
+                Some(state) => Ok(Reach { state, config: Err((errors, located.path)) }),
+                None => Err(refuse(&errors, Some(&located.path))),
+            },
         }
-        Ok(config)
     }
 
     /// [`Context::load`] for what runs unattended: which file it is, and every warning, go to the log.
     pub fn load_aloud(&self) -> Result<Config, Failure> {
-        let (config, located) = self.read()?;
+        let located = self.found()?;
+        let config =
+            config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))?;
         tracing::info!(path = %located.path.display(), why = located.why, "configuration");
         for w in &config.warnings {
             tracing::warn!(file = %w.file.display(), line = w.line, "{}; {}", w.what, w.fix);
@@ -42,11 +54,46 @@ impl Context {
         Ok(config)
     }
 
-    fn read(&self) -> Result<(Config, Located), Failure> {
-        let located = config::locate(self.config.as_deref(), &environment).map_err(|errors| refuse(&errors, None))?;
-        let config =
-            config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))?;
-        Ok((config, located))
+    fn found(&self) -> Result<Located, Failure> {
+        config::locate(self.config.as_deref(), &environment).map_err(|errors| refuse(&errors, None))
+    }
+
+    /// The file that is read; said when the command line did not name it.
+    fn locate(&self) -> Result<Located, Failure> {
+        let located = self.found()?;
+        if self.config.is_none() {
+            output::talk(&format!("configuration: {} ({})", located.path.display(), located.why));
+        }
+        Ok(located)
+    }
+}
+
+/// A way to a daemon, and the configuration on disk, which may be broken.
+pub struct Reach {
+    pub state: PathBuf,
+    config: Result<Config, (ConfigErrors, PathBuf)>,
+}
+
+impl Reach {
+    /// The configuration, for doing without a daemon.
+    pub fn config(self) -> Result<Config, Failure> {
+        self.config.map_err(|(errors, path)| refuse(&errors, Some(&path)))
+    }
+
+    /// The configuration, to look at.
+    pub fn valid(&self) -> Result<&Config, Failure> {
+        self.config.as_ref().map_err(|(errors, path)| refuse(errors, Some(path)))
+    }
+
+    /// Says that the daemon which answered runs with another configuration than the one on disk.
+    pub fn warn_of_old(&self) {
+        if let Err((errors, path)) = &self.config {
+            let count = super::count(errors.errors().count(), "error", "errors");
+            output::talk(&format!(
+                "warning: {} has {count} now; the daemon runs on with what it read before (failoverd check)",
+                path.display()
+            ));
+        }
     }
 }
 

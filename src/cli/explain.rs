@@ -31,11 +31,15 @@ struct Document<'a> {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
-    let mut config = context.load()?;
-    let status = match ask(&config.state, Request::Explain { policy: args.policy.clone() }).await {
-        Ok(answer) => super::expect_status(answer)?,
+    let reach = context.reach()?;
+    let status = match ask(&reach.state, Request::Explain { policy: args.policy.clone() }).await {
+        Ok(answer) => {
+            reach.warn_of_old();
+            super::expect_status(answer)?
+        }
         Err(AskError::NoDaemon(_)) => {
             talk("no daemon is running; looking from here, writing nothing");
+            let mut config = reach.config()?;
             super::keep_only(&mut config.policies, &args.policy)?;
             plan::observe(&config, args.deadline).await?.status
         }

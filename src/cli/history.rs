@@ -31,14 +31,14 @@ struct Document<'a> {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
-    let config = context.load()?;
+    let reach = context.reach()?;
     let request = Request::History { policy: args.policy.clone(), limit: args.limit };
-    let transitions = match ask(&config.state, request).await {
+    let transitions = match ask(&reach.state, request).await {
         Ok(Answer::History { transitions }) => transitions,
         Ok(other) => return Err(super::unexpected(&other)),
         Err(AskError::NoDaemon(_)) => {
             let policy = args.policy.as_deref().map(PolicyId::new).transpose().map_err(Failure::error)?;
-            let view = store::open_read_only(&config.state).map_err(Failure::error)?;
+            let view = store::open_read_only(&reach.valid()?.state).map_err(Failure::error)?;
             let mut found = view.history(policy.as_ref(), args.limit).map_err(Failure::error)?;
             found.reverse();
             found

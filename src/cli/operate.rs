@@ -61,12 +61,15 @@ pub async fn adopt(context: &Context, args: AdoptArgs) -> Done {
 }
 
 async fn carry_out(context: &Context, request: Request) -> Done {
-    let config = context.load()?;
-    let answer = match ask(&config.state, request.clone()).await {
-        Ok(answer) => answer,
+    let reach = context.reach()?;
+    let answer = match ask(&reach.state, request.clone()).await {
+        Ok(answer) => {
+            reach.warn_of_old();
+            answer
+        }
         Err(AskError::NoDaemon(_)) => {
             talk("no daemon is running; doing it from here");
-            once::command(&config, request, person(), DEADLINE).await?
+            once::command(&reach.config()?, request, person(), DEADLINE).await?
         }
         Err(error) => return Err(super::ask_failed(error)),
     };

@@ -41,13 +41,16 @@ enum Document<'a> {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
-    let config = context.load()?;
+    let reach = context.reach()?;
     loop {
-        match ask(&config.state, Request::Status { policy: args.policy.clone() }).await {
-            Ok(answer) => show(&super::expect_status(answer)?, args.output),
+        match ask(&reach.state, Request::Status { policy: args.policy.clone() }).await {
+            Ok(answer) => {
+                reach.warn_of_old();
+                show(&super::expect_status(answer)?, args.output);
+            }
             Err(AskError::NoDaemon(state)) => {
                 talk(&format!("no daemon is running for {state}; this is what its state file remembers"));
-                let restored = remembered(&config.state)?;
+                let restored = remembered(&reach.valid()?.state)?;
                 show_remembered(&restored, args.policy.as_deref(), args.output);
             }
             Err(error) => return Err(super::ask_failed(error)),

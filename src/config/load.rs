@@ -48,6 +48,14 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Located, ConfigErrors
     )))
 }
 
+/// The state file that the main file at `path` names, whatever else is wrong with the
+/// configuration: a daemon that runs on with an older one must stay within reach.
+pub fn state_file(path: &Path, env: Env<'_>) -> Option<PathBuf> {
+    let mut source = open(path).ok()?;
+    let fields = read::read(&mut source, &main_table::MAIN)?;
+    main_file::state(source.dir(), &fields, env)
+}
+
 /// Reads the main file and all policies. Errors hold every error of every file.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
     let mut source = open(path).map_err(|finding| ConfigErrors::one(*finding))?;

@@ -66,7 +66,7 @@ fn label_of(host: &str) -> String {
     if plain.is_empty() { "failoverd".into() } else { plain.into() }
 }
 
-fn state(dir: &Path, fields: &Fields, env: Env<'_>) -> Option<PathBuf> {
+pub fn state(dir: &Path, fields: &Fields, env: Env<'_>) -> Option<PathBuf> {
     if fields.is_given("state") {
         return fields.text("state").map(|s| dir.join(s));
     }

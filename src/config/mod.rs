@@ -36,7 +36,7 @@ use crate::domain::{FleetSettings, NotifierName, Policy};
 
 pub use fence_room::fence_fits;
 pub use finding::{ConfigErrors, Finding, Severity};
-pub use load::{Located, load, locate};
+pub use load::{Located, load, locate, state_file};
 pub use quantity::duration;
 pub use secret_source::{SecretError, SecretSource};
 

@@ -4,6 +4,7 @@
 mod architecture;
 mod authority;
 mod battery;
+mod cli;
 mod config;
 mod control;
 mod demo;

@@ -1,5 +1,5 @@
 //! Proofs at load time that a policy's fence and its batch will fit into the zone, whatever
-//! happens later (design section 5).
+//! happens later (ARCHITECTURE.md, the fence).
 
 use super::rule::{Advice, advise};
 use crate::domain::{Epoch, FleetSettings, Policy, RecordName, UnixMs};
@@ -8,7 +8,7 @@ use crate::engine::intent::Kind;
 
 /// `_failoverd` with its dot.
 const MARK: usize = "_failoverd.".len();
-/// Characters of an attempt (design section 5).
+/// Characters of an attempt (ARCHITECTURE.md, the fence).
 const ATTEMPT: usize = 24;
 /// Seconds of a time far beyond the life of any zone, 11 digits.
 const LATE: u64 = 99_999_999_999;

@@ -1,4 +1,4 @@
-//! The keys of a policy file. Ranges and defaults are those of the design; the doc of a field is
+//! The keys of a policy file. Ranges and defaults are a contract; the doc of a field is
 //! what an editor shows.
 
 use super::rule;

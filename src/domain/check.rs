@@ -28,7 +28,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Evidence older than this is stale: 2 × fast_interval + timeout (design section 4.4).
+    /// Evidence older than this is stale: 2 × fast_interval + timeout (ARCHITECTURE.md, decision 4).
     pub fn evidence_age(&self) -> Duration {
         self.fast_interval * 2 + self.timeout
     }

@@ -1,4 +1,4 @@
-//! What holds automatic moves back: freeze, lock-out, hold-down, flap budget (design section 4.8).
+//! What holds automatic moves back: freeze, lock-out, hold-down, flap budget (ARCHITECTURE.md, decision 8).
 //! Brakes hold across instances and restarts (invariant I7): they are in the fence and the store.
 
 use std::time::Duration;

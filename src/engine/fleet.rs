@@ -17,7 +17,7 @@ use super::state::{Cx, PolicyState, Shared, ZoneState};
 use super::zone::ZoneInfo;
 use super::{switch, verify, why};
 
-/// Questions to name servers, a second, over all names (design section 4.4).
+/// Questions to name servers, a second, over all names (ARCHITECTURE.md, decision 4).
 const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
 /// How often a broken store is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(10);

@@ -230,7 +230,7 @@ fn one_line(p: &PolicyState, idx: TargetIdx, now: Tick) -> String {
     }
 }
 
-/// Hold-down, flap budget, fleet guard (design section 4.8).
+/// Hold-down, flap budget, fleet guard (ARCHITECTURE.md, decision 8).
 fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
     if !want.kind.is_automatic_move() || want.kind == Kind::Rollback {
         return;

@@ -1,4 +1,4 @@
-//! What the live record publishes, read through the API or asked of a name server (design 4.4).
+//! What the live record publishes, read through the API or asked of a name server (ARCHITECTURE.md, decision 4).
 //! The active target comes from here and never from what we remember having written.
 
 use std::collections::BTreeSet;

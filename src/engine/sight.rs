@@ -1,4 +1,4 @@
-//! Doubt yourself: can *this* controller see (design section 4.3)?
+//! Doubt yourself: can *this* controller see (ARCHITECTURE.md, decision 3)?
 //!
 //! Two signs of blindness, either is enough: no strict majority of the configured witnesses
 //! answers, or most targets of two or more regions began failing at once.

@@ -33,7 +33,7 @@ pub(super) struct Shared {
     /// Journal entries made by this process.
     pub seq: u64,
     pub bucket: TokenBucket,
-    /// Questions to name servers: at most 20 a second over all names (design section 4.4).
+    /// Questions to name servers: at most 20 a second over all names (ARCHITECTURE.md, decision 4).
     pub questions: TokenBucket,
     pub calls: BTreeMap<(Urgency, u64), Pending>,
     pub zones: Vec<ZoneState>,
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub policies: u32,
 }
 
-/// Who goes first at the API budget, after writes (design section 5).
+/// Who goes first at the API budget, after writes (ARCHITECTURE.md, the fence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     FenceRead,

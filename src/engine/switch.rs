@@ -1,4 +1,4 @@
-//! The life of one write: recorded → queued → sent → accepted, refused or lost (design section 5).
+//! The life of one write: recorded → queued → sent → accepted, refused or lost (ARCHITECTURE.md, the fence).
 //!
 //! The intent is durable before the request leaves. A lost reply is resolved by reading the
 //! fence; when the old value still stands it is burnt, so that the lost request can never apply.

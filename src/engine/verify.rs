@@ -1,5 +1,5 @@
 //! What follows an accepted write: INSYNC for every write, and for a move its proof from outside
-//! (design section 4.7): every authoritative server, then a probe at the address one of them gave.
+//! (ARCHITECTURE.md, decision 7): every authoritative server, then a probe at the address one of them gave.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

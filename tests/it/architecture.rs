@@ -254,7 +254,7 @@ fn words(code: &[Token], fault: &mut impl FnMut(usize, String)) {
     for token in code.iter().filter(|t| t.is_word()) {
         let ours = token.text.to_lowercase().replace("endpoint_url", "").replace("endpointurl", "");
         if let Some(word) = NOT_OUR_WORDS.iter().find(|w| ours.contains(*w)) {
-            fault(token.line, format!("`{}`: \"{word}\" is not one of our words (DESIGN, section 2)", token.text));
+            fault(token.line, format!("`{}`: \"{word}\" is not one of our words", token.text));
         }
     }
 }

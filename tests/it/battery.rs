@@ -136,7 +136,7 @@ fn name(text: &str) -> RecordName {
     RecordName::new(text).unwrap()
 }
 
-/// A fence value as section 5 of the design spells it, quoted.
+/// A fence value as ARCHITECTURE.md spells it, quoted.
 fn fence_value(epoch: u32, attempt: &str, to: &str) -> String {
     format!("\"v=1 e={epoch} p=web o=prod/use1-a a={attempt} t=1795302245 k=failover h=1 m=auto u=0 c=c0ffee to={to}\"")
 }

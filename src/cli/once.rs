@@ -27,6 +27,9 @@ pub async fn run(context: &Context, args: Args) -> Done {
     if passed.notices_left > 0 {
         talk(&format!("{} notices could not be delivered yet; the next pass sends them", passed.notices_left));
     }
+    if passed.stopped {
+        return Err(Failure::error("stopped by a signal before the pass was over").next("failoverd once"));
+    }
     let pass = Pass {
         settled: passed.settled,
         reports: &passed.status.reports,

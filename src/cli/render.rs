@@ -88,6 +88,9 @@ pub fn plan(report: &Report) -> String {
     let to = wanted.to.as_ref().and_then(|name| report.targets.iter().find(|t| t.name == *name));
     let sign = if changes(report) { "~" } else { "!" };
     match to {
+        Some(to) if to.active => {
+            let _ = writeln!(text, "  + a fence and the TTL; {} stays as it is", place(to));
+        }
         Some(to) if wanted.kind.writes_addresses() => {
             let _ = writeln!(text, "  {sign} {}  ->  {}", published(report), place(to));
         }

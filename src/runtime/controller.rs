@@ -167,8 +167,8 @@ impl Controller {
         self.reports(None)
     }
 
-    /// Runs until told to stop, or until `until` comes true.
-    pub async fn run(&mut self, until: Until) {
+    /// Runs until told to stop, which gives false, or until `until` comes true.
+    pub async fn run(&mut self, until: Until) -> bool {
         let limit = match until {
             Until::Stopped => None,
             Until::Read { deadline } | Until::Settled { deadline } => Some(deadline),
@@ -180,10 +180,10 @@ impl Controller {
                 Until::Settled { .. } => self.settled() != Settled::No && self.dispatch.idle(),
             };
             if done || limit.is_some_and(|limit| Instant::now() >= limit) {
-                return;
+                return true;
             }
             match self.next(limit).await {
-                Wakeup::Stop => return,
+                Wakeup::Stop => return false,
                 wakeup => self.handle(wakeup),
             }
         }

@@ -19,6 +19,8 @@ use crate::engine::notice::Notice;
 use crate::notify::{SendResult, Sink, SinkKind};
 use crate::store::{Delivery, OutboxRow, Store};
 
+use super::failpoint::failpoint;
+
 /// A notice older than this that fails once more is given up.
 const PATIENCE: Duration = Duration::from_secs(72 * 3600);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -278,6 +280,7 @@ impl Round {
         line.busy = true;
         let (client, at) = (self.shared.client.clone(), (self.shared.now)());
         flights.spawn(async move {
+            failpoint!("before-notice-send");
             let told = notice.clone();
             // A task of its own: should an attempt panic, it is a failed attempt and no more.
             let attempt = tokio::spawn(async move { sink.send(&client, at, &told).await });
@@ -285,6 +288,7 @@ impl Round {
                 after: None,
                 error: "the attempt ended by an internal error".into(),
             });
+            failpoint!("after-notice-sent-before-done");
             Flight { notifier, origin, notice, result }
         });
         IDLE

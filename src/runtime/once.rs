@@ -26,6 +26,8 @@ pub struct Passed {
     pub status: Status,
     /// What the provider said instead of an answer.
     pub provider_trouble: Option<String>,
+    /// A signal came first.
+    pub stopped: bool,
     /// Notices that nobody got within the time; the next pass or daemon sends them.
     pub notices_left: u64,
 }
@@ -70,7 +72,7 @@ async fn active(
         let _ = inbox.send(Wakeup::Asked(Asked { request, by, answer }));
         answered = Some(wait);
     }
-    controller.run(Until::Settled { deadline }).await;
+    let stopped = !controller.run(Until::Settled { deadline }).await;
     let (settled, status) = (controller.settled(), controller.status());
     let provider_trouble = controller.provider_trouble().map(str::to_owned);
     controller.stop().await;
@@ -79,5 +81,5 @@ async fn active(
     durable.close().await;
     listener.abort();
     let answer = answered.and_then(|mut wait| wait.try_recv().ok());
-    Ok((Passed { settled, status, provider_trouble, notices_left }, answer))
+    Ok((Passed { settled, status, provider_trouble, stopped, notices_left }, answer))
 }

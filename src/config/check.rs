@@ -26,7 +26,7 @@ pub fn build(source: &mut Source, base: &Fields, over: Option<&Fields>, first: O
         out_of_place(source, over, &kind);
     }
     let port = port(source, &merged, &kind);
-    let cadence = cadence(source, &merged);
+    let cadence = cadence(&merged);
     let fast = fast_interval(source, &merged, cadence.as_ref());
     thresholds(source, &merged);
     let kind = match kind.as_str() {
@@ -93,18 +93,12 @@ fn port(source: &mut Source, fields: &Fields, kind: &str) -> Option<u16> {
     }
 }
 
-fn cadence(source: &mut Source, fields: &Fields) -> Option<Cadence> {
+fn cadence(fields: &Fields) -> Option<Cadence> {
     if !fields.is_given("schedule") {
         return fields.duration("interval").map(Cadence::Every);
     }
     let text = fields.text("schedule")?;
-    match super::calendar::cron(&text) {
-        Ok(cron) => Some(Cadence::Schedule(cron)),
-        Err(advice) => {
-            source.error(&fields.place("schedule"), advice.what, advice.fix);
-            None
-        }
-    }
+    Some(Cadence::Schedule(super::calendar::canonical(&text)))
 }
 
 fn fast_interval(source: &mut Source, fields: &Fields, cadence: Option<&Cadence>) -> Option<std::time::Duration> {

@@ -273,7 +273,7 @@ fn failback(source: &mut Source, fields: &Fields) -> Option<Failback> {
                 source.warn(&at, "`failback.window` is never used: `mode` is \"never\"", "leave it out");
             }
             Some(Window {
-                cron: calendar::cron(&window.text("cron")?).ok()?,
+                cron: calendar::canonical(&window.text("cron")?),
                 duration: window.duration("duration")?,
                 timezone: window.text("timezone")?,
             })

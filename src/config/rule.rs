@@ -55,8 +55,7 @@ pub static URL: Rule = Rule { pattern: "^https?://[^/?# ]+[^ ]*$", never: "", ch
 pub static SOCKET: Rule =
     Rule { pattern: r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$", never: "", check: |text| socket(text).map(drop) };
 pub static ROLE: Rule = Rule { pattern: "^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$", never: "", check: role };
-pub static CRON: Rule =
-    Rule { pattern: r"^\S+(\s+\S+){3,4}\s+[^0-9\s]+$", never: "", check: |text| super::calendar::cron(text).map(drop) };
+pub static CRON: Rule = Rule { pattern: r"^\S+(\s+\S+){3,4}\s+[^0-9\s]+$", never: "", check: super::calendar::cron };
 pub static TIMEZONE: Rule =
     Rule { pattern: "^[A-Za-z0-9_+/-]+$", never: "", check: |text| super::calendar::timezone(text).map(drop) };
 pub static GLOB: Rule = Rule { pattern: ".", never: "", check: glob };

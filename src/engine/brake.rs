@@ -42,7 +42,7 @@ impl Brakes {
         let ago = |at: UnixMs| now.mono - now.wall.since(at);
         Brakes {
             frozen: snapshot.frozen.clone(),
-            freeze_is_news: false,
+            freeze_is_news: snapshot.frozen.is_some(),
             locked: snapshot.locked.as_ref().map(|l| Lock {
                 since_wall: l.since,
                 since: ago(l.since),

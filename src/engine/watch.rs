@@ -143,8 +143,11 @@ impl PolicyState {
         self.seen_attempt = Some(value.attempt.clone());
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
+        // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
+        if value.epoch >= self.known_epoch {
+            self.take_brakes(cx.now, &value, is_peer, news);
+        }
         self.known_epoch = self.known_epoch.max(value.epoch);
-        self.take_brakes(cx.now, &value, is_peer);
         self.dirty = true;
         if is_peer && news && value.kind.is_automatic_move() && !first {
             let from = before.map(|t| self.name_of(t).to_owned()).unwrap_or_default();
@@ -156,7 +159,7 @@ impl PolicyState {
         }
     }
 
-    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool) {
+    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool, news: bool) {
         let at = now.mono - now.wall.since(value.written);
         self.brakes.at_least(value.moves, at, now.mono);
         if value.kind.is_automatic_move() {
@@ -168,13 +171,19 @@ impl PolicyState {
                 self.brakes.peer_since = Some(at);
             }
         }
+        let unfreezes = value.kind == FenceKind::Known(Kind::Unfreeze);
         match value.mode {
-            FenceMode::Frozen if self.brakes.frozen.is_none() => {
+            FenceMode::Frozen => {
                 let by = format!("{}/{}", value.cluster, value.instance);
-                self.brakes.frozen =
-                    Some(FreezeSnapshot { since: value.written, by, reason: "frozen through the fence".into() });
+                let reason = "frozen through the fence".into();
+                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason });
+                self.brakes.freeze_is_news = false;
             }
-            FenceMode::Auto | FenceMode::Locked if !self.brakes.freeze_is_news => self.brakes.frozen = None,
+            // A freeze the fence does not carry yet outlives any write but a person's unfreeze.
+            FenceMode::Auto | FenceMode::Locked if !self.brakes.freeze_is_news || (news && unfreezes) => {
+                self.brakes.frozen = None;
+                self.brakes.freeze_is_news = false;
+            }
             _ => {}
         }
         match value.mode {

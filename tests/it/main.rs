@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod control;
 mod demo;
+mod fleet;
 mod golden;
 mod notify;
 mod probe;

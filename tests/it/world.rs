@@ -64,6 +64,7 @@ pub struct World {
     zone: BTreeMap<(RecordName, String), LiveSet>,
     /// What name servers answer while stale.
     old_zone: BTreeMap<(RecordName, String), LiveSet>,
+    first_zone: BTreeMap<(RecordName, String), LiveSet>,
     api: ApiMode,
     dns: DnsMode,
     held: Vec<Vec<Change>>,
@@ -91,6 +92,7 @@ impl World {
             witnesses: vec![true; witnesses],
             zone: BTreeMap::new(),
             old_zone: BTreeMap::new(),
+            first_zone: BTreeMap::new(),
             api: ApiMode::Up,
             dns: DnsMode::Fine,
             held: Vec::new(),
@@ -491,6 +493,8 @@ impl World {
         let names = self.setup.policy.records.clone();
         let fences: Vec<RecordName> = names.iter().map(|n| fence_name(n, &zone_name()).unwrap()).collect();
         match words {
+            // The zone as it was before the first change of this run.
+            ["rolls", "back"] => self.zone.clone_from(&self.first_zone.clone()),
             ["deletes", "record"] => names.iter().for_each(|n| drop(self.zone.remove(&(n.clone(), "A".into())))),
             ["deletes", "fence"] => fences.iter().for_each(|n| drop(self.zone.remove(&(n.clone(), "TXT".into())))),
             ["spoils", "fence"] => fences.iter().for_each(|n| self.put(n, "TXT", FENCE_TTL, vec![quote("hello")])),
@@ -539,6 +543,7 @@ impl World {
             }
         }
         self.old_zone.clone_from(&self.zone);
+        self.first_zone.clone_from(&self.zone);
     }
 
     fn fence_value(

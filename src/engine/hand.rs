@@ -36,6 +36,10 @@ impl PolicyState {
                 self.tell(cx, NoticeKind::Frozen, Severity::Warning, format!("{id}: frozen"), words);
                 CommandReply::Accepted(format!("{id}: frozen here now; the fence follows"))
             }
+            // Before the fence is read, it would only be taken over again from there.
+            CommandKind::Unfreeze | CommandKind::Ack if self.live.read_at.is_none() => {
+                CommandReply::Refused(format!("{id}: the zone has not been read yet; type it again in a moment"))
+            }
             CommandKind::Unfreeze => {
                 if self.brakes.frozen.take().is_none() {
                     return CommandReply::Accepted(format!("{id}: was not frozen"));

@@ -479,6 +479,20 @@ fn a_store_that_fails_is_said_once_stops_writes_and_is_tried_again() {
 }
 
 #[test]
+fn an_unfreeze_before_the_first_reading_is_refused_rather_than_undone_by_it() {
+    let mut out = Vec::new();
+    let mut fleet =
+        Fleet::new(settings(), vec![policy(1, 0)], Mode::Active, Restored::default(), "run1", at(0), &mut out);
+    for kind in [CommandKind::Unfreeze, CommandKind::Ack] {
+        let command = Command { kind, policy: None, by: "ann".into(), reason: "x".into() };
+        let mut out = Vec::new();
+        step(&mut fleet, at(1), Event::Command { id: 1, command }, &mut out);
+        let refused = |a: &Action| matches!(a, Action::Reply { reply: failoverd::engine::event::CommandReply::Refused(text), .. } if text.contains("not been read yet"));
+        assert!(out.iter().any(refused), "{out:?}");
+    }
+}
+
+#[test]
 fn a_command_for_an_unknown_policy_is_refused_and_one_for_all_reaches_all() {
     let mut drive = calm(vec![policy(1, 0), policy(2, 0)]);
     let mut out = Vec::new();

@@ -11,6 +11,7 @@ use failoverd::engine::event::{Command, CommandKind, CommandReply, Event, Probed
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, fence_name, quote, unquote};
 use failoverd::engine::intent::{Intent, Kind};
 use failoverd::engine::journal::{PolicySnapshot, Restored};
+use failoverd::engine::notice::Notice;
 use failoverd::engine::zone::*;
 use failoverd::engine::{Fleet, Mode, next_deadline, report, step};
 
@@ -155,6 +156,8 @@ impl World {
         self.now = end;
         let zone = self.zone_text();
         self.say(format!("zone       {zone}"));
+        let snapshot = self.snapshot_text();
+        self.say(format!("snapshot   {snapshot}"));
     }
 
     fn start(&mut self) {
@@ -267,6 +270,7 @@ impl World {
                     }
                     for n in &entry.notices {
                         self.say(format!("NOTICE     {:?} {:?}: {}", n.severity, n.kind, n.title));
+                        self.say_notice(n);
                     }
                     if !self.store_works {
                         self.push(self.now + 2, Due::Deliver(Event::StoreFailed { seq, error: "disk full".into() }));
@@ -292,6 +296,64 @@ impl World {
                 },
             }
         }
+    }
+
+    /// What the notice says below its title.
+    fn say_notice(&mut self, n: &Notice) {
+        let mut more: Vec<String> = n.why.iter().map(|line| format!("why  {line}")).collect();
+        if let Some(m) = &n.moved {
+            let from = m.from.as_ref().map_or("-".into(), |p| format!("{} {} ({})", p.target, p.addresses, p.region));
+            let clocks: Vec<String> = [
+                ("confirmed", m.clocks.confirmed),
+                ("accepted", m.clocks.accepted),
+                ("servers", m.clocks.every_server),
+                ("insync", m.clocks.insync),
+                ("verdict", m.clocks.verdict),
+            ]
+            .iter()
+            .filter_map(|(name, d)| d.map(|d| format!("{name} {}ms", d.as_millis())))
+            .collect();
+            more.push(format!(
+                "move {} {from} -> {} {}, ttl {}, epoch {}; {}",
+                m.kind,
+                m.to.target,
+                m.to.addresses,
+                m.ttl.secs(),
+                m.epoch,
+                clocks.join(", ")
+            ));
+        }
+        more.extend(n.next.iter().map(|line| format!("next {line}")));
+        more.extend(n.undo.iter().map(|line| format!("undo {line}")));
+        if !n.timeline.is_empty() {
+            more.push(format!(
+                "{} lines of timeline, incident {}",
+                n.timeline.len(),
+                n.incident.as_ref().map_or("-", |i| &i.0)
+            ));
+        }
+        for line in more {
+            self.log.push(format!("{:>10}|  {line}", ""));
+        }
+    }
+
+    fn snapshot_text(&self) -> String {
+        let Some(s) = self.snapshots.values().next() else { return "none".into() };
+        let ago = |at: UnixMs| format!("{:.1}s", (at.0 as f64 - WALL as f64) / 1000.0);
+        let targets: Vec<String> =
+            s.targets.iter().map(|t| format!("{} {} since {}", t.name, t.health, ago(t.since))).collect();
+        let moves: Vec<String> = s.moves.iter().map(|m| ago(*m)).collect();
+        format!(
+            "epoch {}, {}; moves [{}], hold-down {}, locked {}, frozen {}, failback blocked {}, unverified {}",
+            s.epoch,
+            targets.join(", "),
+            moves.join(" "),
+            s.hold_down_until.map_or("-".into(), ago),
+            s.locked.as_ref().map_or("-".into(), |l| format!("{} {}s", ago(l.since), l.hold_down.as_secs())),
+            s.frozen.is_some(),
+            s.failback_blocked,
+            s.unverified
+        )
     }
 
     fn call(&mut self, call: ApiCall) {
@@ -593,6 +655,18 @@ impl World {
             .wanted
             .map_or("nothing".into(), |w| format!("{} to {}", w.kind, w.to.map_or("?".into(), |t| t.to_string())));
         self.say(format!("REPORT     state {:?}, wanted {wanted}", r.state));
+        let b = r.brakes;
+        let hold = b.hold_down.map_or("-".into(), |d| format!("{}ms", d.as_millis()));
+        self.say(format!(
+            "REPORT       moves {}/{}, hold-down {hold}, locked {}, blocked {}, unverified {}, moving {}, incident {}",
+            b.moves_last_hour,
+            b.flap_budget,
+            b.locked,
+            b.failback_blocked,
+            b.unverified,
+            r.moving.is_some(),
+            r.incident.is_some()
+        ));
         for refusal in r.refusals {
             self.say(format!("REPORT       {:?}: {}; {}", refusal.rule, refusal.text, refusal.change));
         }

@@ -67,6 +67,16 @@ enum Verdict {
 
 impl Settling {
     pub fn begin(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) {
+        let settling = Settling::follow(p, cx, write, change_id);
+        let announce = settling.proof.is_some() && settling.intent.kind != Kind::Adopt;
+        if announce {
+            let (title, words) = settling.announcement(p, cx);
+            p.tell(cx, NoticeKind::Moving, Severity::Warning, title, words);
+        }
+        p.settling.push(settling);
+    }
+
+    fn follow(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) -> Settling {
         let now = cx.now.mono;
         let to = write.intent.to.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
         let proof = to.filter(|_| write.intent.kind.writes_addresses()).map(|to| Proof {
@@ -103,21 +113,18 @@ impl Settling {
             },
         };
         settling.give_outcome(p, cx);
-        let announce = settling.proof.is_some() && settling.intent.kind != Kind::Adopt;
-        if announce {
-            let (title, words) = settling.announcement(p, cx);
-            p.tell(cx, NoticeKind::Moving, Severity::Warning, title, words);
-        }
-        p.settling.push(settling);
+        settling
     }
 
-    /// An earlier run had this write accepted; follow and prove it now.
+    /// An earlier run had this write accepted and announced it in the same transaction; follow and
+    /// prove it now.
     pub fn restored(p: &mut PolicyState, cx: &mut Cx, intent: Intent) {
         let change_id = intent.change_id.clone();
         let from = intent.from.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
         let mut write = Writing::restored(intent, cx.now.mono);
         write.from = from;
-        Settling::begin(p, cx, write, change_id);
+        let settling = Settling::follow(p, cx, write, change_id);
+        p.settling.push(settling);
     }
 
     pub fn is_unjudged_move(&self) -> bool {

@@ -112,7 +112,7 @@ async fn connect(url: &str, limit: Duration) -> (Box<dyn ZoneReader>, Box<dyn Zo
     (Box::new(reader), Box::new(writer))
 }
 
-async fn create_zone(api: SocketAddr, zone: &RecordName) -> ZoneId {
+pub async fn create_zone(api: SocketAddr, zone: &RecordName) -> ZoneId {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let reference = format!("{zone}-{}", NEXT.fetch_add(1, Ordering::SeqCst));
     let request = raw_client(api).create_hosted_zone().name(format!("{zone}.")).caller_reference(reference);
@@ -120,7 +120,7 @@ async fn create_zone(api: SocketAddr, zone: &RecordName) -> ZoneId {
 }
 
 /// The SDK itself, for what the adapter does not do.
-fn raw_client(api: SocketAddr) -> aws_sdk_route53::Client {
+pub fn raw_client(api: SocketAddr) -> aws_sdk_route53::Client {
     let credentials = aws_credential_types::Credentials::new("placeholder", "placeholder", None, None, "test");
     let config = aws_sdk_route53::Config::builder()
         .behavior_version(aws_sdk_route53::config::BehaviorVersion::v2026_01_12())

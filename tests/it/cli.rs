@@ -1,6 +1,6 @@
 //! Commands of the real binary: exit codes, what they print, what they leave behind.
 
-mod place;
+pub mod place;
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

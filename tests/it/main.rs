@@ -7,9 +7,13 @@ mod battery;
 mod cli;
 mod config;
 mod control;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod demo;
 mod fleet;
 mod golden;
+#[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
+mod lost;
 mod notify;
 mod probe;
 mod sandbox;

@@ -3,7 +3,7 @@
 mod cases;
 mod courier;
 mod limits;
-mod receiver;
+pub mod receiver;
 mod send;
 
 use std::path::PathBuf;

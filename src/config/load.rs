@@ -83,9 +83,9 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
     }
     let mut unreadable = Vec::new();
     let mut read: Vec<Read> = Vec::new();
-    for file in &files {
-        match open(file) {
-            Ok(source) => read.push(Read::new(source)),
+    for one in read_all(&files) {
+        match one {
+            Ok(one) => read.push(one),
             Err(finding) => unreadable.push(*finding),
         }
     }
@@ -136,6 +136,25 @@ impl Read {
         let (policy, places) = policy::build(&mut source, &fields);
         Read { source, policy, places: Some(places) }
     }
+}
+
+/// Reads and judges each file alone, in the order given. A thousand policies are shared out among
+/// the processors; a handful is not worth a thread.
+fn read_all(files: &[PathBuf]) -> Vec<Result<Read, Box<Finding>>> {
+    let one = |file: &PathBuf| open(file).map(Read::new);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(files.len() / 64);
+    if workers < 2 {
+        return files.iter().map(one).collect();
+    }
+    let share = files.len().div_ceil(workers);
+    std::thread::scope(|scope| {
+        let spawn = |chunk| scope.spawn(move || -> Vec<_> { Vec::from_iter(<[PathBuf]>::iter(chunk).map(one)) });
+        let running: Vec<_> = files.chunks(share).map(spawn).collect();
+        running
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn open(path: &Path) -> Result<Source, Box<Finding>> {

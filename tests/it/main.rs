@@ -11,6 +11,7 @@ mod control;
 mod crash;
 mod demo;
 mod fleet;
+mod e2e;
 mod golden;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;

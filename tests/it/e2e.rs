@@ -6,8 +6,10 @@
 
 use serde_json::Value;
 
-use crate::real::daemon::Process;
+use crate::real::bind::Bind;
+use crate::real::daemon::{Process, failoverd};
 use crate::real::nginx::Nginx;
+use crate::real::sandbox::ZONE;
 use crate::real::site::{Site, Wish};
 use crate::real::{own_addresses, wait_for, wait_until};
 
@@ -43,7 +45,7 @@ impl Before {
 }
 
 fn kind(notice: &Value) -> &str {
-    notice["data"]["kind"].as_str().unwrap_or_default()
+    notice["type"].as_str().and_then(|t| t.strip_prefix("failoverd.")).unwrap_or_default()
 }
 
 fn wait_notice(site: &Site, wanted: &str) -> Value {
@@ -304,4 +306,71 @@ fn a_daemon_killed_after_a_move_goes_on_where_it_was() {
     wait_until("the first move was told although its process died", || {
         site.sink.taken().iter().any(|n| kind(n) == "moved" && n.to_string().contains("failover"))
     });
+}
+
+#[test]
+fn a_process_that_slept_through_a_move_does_not_undo_it() {
+    let mut site = Site::new();
+    let sleeper = site.run("a");
+    let other = site.launch("b");
+    let status_of_b = || serde_json::from_str(&site_status(&site, "b")).unwrap_or(Value::Null);
+    wait_until("b sees both targets up", || ["use1", "euw1"].iter().all(|t| health(&status_of_b(), t) == "up"));
+    let before = Before::of(&site);
+
+    sleeper.signal(rustix::process::Signal::STOP);
+    site.use1.stop();
+    site.wait_answer(&site.euw1, &sleeper);
+    sleeper.signal(rustix::process::Signal::CONT);
+    site.wait_status("the sleeper sees what is published", |s| s["reports"][0]["live"]["name"] == "euw1");
+    before.one_move(&site, &site.euw1);
+
+    // Awake, it still works: with the other one gone it makes the next move alone.
+    drop(other);
+    let before = Before::of(&site);
+    site.use1.resume();
+    site.wait_answer(&site.use1, &sleeper);
+    before.one_move(&site, &site.use1);
+}
+
+#[test]
+fn a_dead_receiver_delays_no_move_and_is_told_later() {
+    let mut site = Site::new();
+    let daemon = site.run("a");
+    site.sink.answer_with(503);
+    site.use1.stop();
+    site.wait_answer(&site.euw1, &daemon);
+    assert!(!site.sink.taken().iter().any(|n| kind(n) == "moved"));
+    site.sink.answer_with(204);
+    let told = wait_notice(&site, "moved");
+    assert_eq!(told["data"]["moved"]["to"]["target"], "euw1", "{told:#}");
+}
+
+#[test]
+fn a_name_server_that_keeps_the_old_answer_contradicts_the_move() {
+    let mut site = Site::new();
+    let old = Bind::start(ZONE, &format!("www 1 A {}\n", site.use1.addr.ip()));
+    let config = site.config("a");
+    let servers = format!("[\"{}\", \"{}\"]", site.sandbox.dns, old.addr);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(&format!("[\"{}\"]", site.sandbox.dns), &servers)).unwrap();
+    let policy = site.dir.path().join("policies/web.toml");
+    std::fs::write(&policy, site.policy().replace("ttl = 30", "ttl = 1")).unwrap();
+    let mut daemon = Process::start(failoverd(site.dir.path()).arg("-c").arg(&config).arg("run"));
+    site.wait_adopted(&mut daemon);
+
+    site.use1.stop();
+    let told = wait_notice(&site, "move_contradicted");
+    assert!(told.to_string().contains(&old.addr.to_string()), "names the server: {told:#}");
+    assert_eq!(site.sandbox.answer(), Some(site.euw1.addr.ip()), "no rollback to a target that is down");
+
+    // No automatic way back until a person has looked at it.
+    let before = Before::of(&site);
+    site.use1.resume();
+    wait_health(&site, "use1", "up");
+    site.wait_status("failback is blocked", |s| s["reports"][0]["refusals"].to_string().contains("after-rollback"));
+    before.unchanged(&site, &site.euw1);
+    drop(old);
+    assert_eq!(site.command(&["ack", "web", "--reason", "that server is gone"]).code, Some(0));
+    site.wait_answer(&site.use1, &daemon);
+    before.one_move(&site, &site.use1);
 }

@@ -10,8 +10,8 @@ mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod demo;
-mod fleet;
 mod e2e;
+mod fleet;
 mod golden;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;

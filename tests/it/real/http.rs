@@ -4,6 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// Whoever asks is somebody; the sandbox wants a signature of the right form, not a right one.
+const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/route53/aws4_request, \
+    SignedHeaders=host, Signature=00\r\n";
+
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     request(address, "GET", path, "")
 }
@@ -18,7 +22,8 @@ pub fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> (u1
         .unwrap_or_else(|e| panic!("nothing listens at {address}: {e}"));
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n{SIGNED}\
+         Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

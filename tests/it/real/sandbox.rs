@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::daemon::{Process, failoverd};
-use super::{dig, dig_a, free_port, http};
+use super::{dig, dig_a, http};
 
 pub const ZONE: &str = "example.com";
 pub const WWW: &str = "www.example.com";
@@ -15,21 +15,33 @@ pub struct Sandbox {
     pub api: SocketAddr,
     pub dns: SocketAddr,
     pub zone_id: String,
+    /// How many batches made the zone as it was at the start.
+    seeded: usize,
     pub process: Process,
 }
 
 impl Sandbox {
     /// A zone with `www.example.com 30 A <published>`, on an address of its own.
     pub fn start(dir: &Path, ip: Ipv4Addr, published: Ipv4Addr, more: &[&str]) -> Sandbox {
-        let (api, dns) = (SocketAddr::from((ip, free_port(ip))), SocketAddr::from((ip, free_port(ip))));
+        let any = format!("{ip}:0");
         let mut command = failoverd(dir);
-        command.args(["sandbox", "--api", &api.to_string(), "--dns", &dns.to_string(), "--zone", ZONE]);
+        command.args(["sandbox", "--api", &any, "--dns", &any, "--zone", ZONE]);
         command.args(["--pending", "300ms", "--record", &format!("{WWW} 30 A {published}")]).args(more);
         let mut process = Process::start(&mut command);
         let line = process.wait_out("zone example.com: id ");
         let zone_id = line.rsplit(' ').next().unwrap().to_string();
+        let line = process.wait_out("sandbox: API http://");
+        let (api, dns) = line.trim_start_matches("sandbox: API http://").split_once(", name server ").unwrap();
+        let (api, dns) = (api.parse().unwrap(), dns.parse().unwrap());
         process.wait_out("stop with Ctrl-C");
-        Sandbox { api, dns, zone_id, process }
+        let mut sandbox = Sandbox { api, dns, zone_id, seeded: 0, process };
+        sandbox.seeded = sandbox.batches().len();
+        sandbox
+    }
+
+    /// No batch arrived since the start.
+    pub fn untouched(&self) -> bool {
+        self.batches().len() == self.seeded
     }
 
     pub fn url(&self) -> String {

@@ -65,8 +65,13 @@ fn take(stream: TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
     let mut length = 0;
+    let mut line = String::new();
+    // A witness connects and says nothing.
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(());
+    }
     loop {
-        let mut line = String::new();
+        line.clear();
         if reader.read_line(&mut line)? == 0 || line == "\r\n" {
             break;
         }

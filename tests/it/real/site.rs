@@ -1,6 +1,6 @@
 //! One installation: directory, configuration, targets, provider, receiver, and the daemon.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -15,12 +15,14 @@ use super::{own_addresses, wait_for};
 /// What a test wants different from the ordinary installation; lines of TOML.
 #[derive(Clone, Default)]
 pub struct Wish {
-    /// More top-level tables of failoverd.toml.
-    pub main: String,
+    /// Replaces the three witnesses, which are always there.
+    pub witnesses: Option<String>,
     /// Replaces `[failover]`'s body.
     pub failover: Option<String>,
     /// Replaces `[failback]`'s body.
     pub failback: Option<String>,
+    /// Both targets in one failure domain: losing both is then no sign of our own blindness.
+    pub one_region: bool,
     /// More arguments of the sandbox.
     pub sandbox: Vec<&'static str>,
 }
@@ -55,8 +57,9 @@ impl Site {
 
     pub fn policy(&self) -> String {
         let target = |name: &str, nginx: &Nginx, priority: u32| {
+            let region = if self.wish.one_region { "here" } else { name };
             format!(
-                "[[target]]\nname = \"{name}\"\naddresses = [\"{}\"]\npriority = {priority}\ncheck = {{ port = {} }}\n",
+                "[[target]]\nname = \"{name}\"\nregion = \"{region}\"\naddresses = [\"{}\"]\npriority = {priority}\ncheck = {{ port = {} }}\n",
                 nginx.addr.ip(),
                 nginx.addr.port()
             )
@@ -82,14 +85,18 @@ impl Site {
             self.sandbox.url(),
             self.sandbox.dns,
             self.sink.url(),
-            self.wish.main,
+            self.wish.witnesses.clone().unwrap_or_else(|| witnesses(
+                self.sandbox.api,
+                self.sandbox.dns,
+                self.sink.addr
+            )),
         );
         let path = self.dir.path().join(format!("{instance}.toml"));
         std::fs::write(&path, text).unwrap();
         path
     }
 
-    /// The daemon, adopted and quiet: its fence stands in real DNS.
+    /// The daemon, adopted and quiet: its fence stands in real DNS and nothing is under way.
     pub fn run(&self, instance: &str) -> Process {
         let mut daemon = self.launch(instance);
         self.wait_adopted(&mut daemon);
@@ -106,7 +113,8 @@ impl Site {
         // Both targets are judged, so that what a test breaks next is a change.
         self.wait_status("two judged targets", |s| {
             let targets = s["reports"][0]["targets"].as_array().cloned().unwrap_or_default();
-            targets.len() == 2 && targets.iter().all(|t| t["health"] != "unknown")
+            let calm = !["starting", "moving"].contains(&s["reports"][0]["state"].as_str().unwrap_or("starting"));
+            calm && targets.len() == 2 && targets.iter().all(|t| t["health"] != "unknown")
         });
     }
 
@@ -141,6 +149,11 @@ impl Site {
             || format!("it answers {:?}; fence {}\n{}", self.sandbox.answer(), self.sandbox.fence(), daemon.err()),
         );
     }
+}
+
+fn witnesses(one: SocketAddr, two: SocketAddr, three: SocketAddr) -> String {
+    let table = |(i, at): (usize, SocketAddr)| format!("[[witness]]\nname = \"w{i}\"\ntcp = \"{at}\"\n");
+    [one, two, three].into_iter().enumerate().map(table).collect()
 }
 
 fn v4(ip: IpAddr) -> Ipv4Addr {

@@ -15,13 +15,13 @@ use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, 
 use failoverd::domain::{RecordName, ZoneId};
 use failoverd::engine::fence::{FenceKind, FenceValue, unquote};
 use failoverd::engine::intent::{IntentOutcome, Kind};
-use failoverd::sandbox::HistoryResult;
+use failoverd::sandbox::{HistoryChange, HistoryResult};
 use tokio::time::{Instant, sleep};
 
 use crate::battery::{create_zone, raw_client};
 use crate::ministack::{self, MiniStack};
 use crate::proxy::{Fault, Proxy};
-use crate::real::{PATIENCE, wait_until};
+use crate::real::{PATIENCE, wait_for, wait_until};
 use crate::servers::Mode;
 use ledger::{Ledger, check};
 use scene::{Scene, for_a_while};
@@ -211,8 +211,8 @@ async fn a_lost_request_is_burnt_and_refused_when_it_comes_late(stage: Stage) {
             matches!(&last.result, HistoryResult::Refused { code, .. } if code == "InvalidChangeBatch"),
             "{last:?}"
         );
-        let burns = history.iter().filter(|entry| format!("{:?}", entry.changes).contains(" k=burn ")).count();
-        assert_eq!(burns, 1, "{history:#?}");
+        let burns = |change: &&HistoryChange| change.action == "CREATE" && change.values[0].contains(" k=burn ");
+        assert_eq!(history.iter().flat_map(|entry| &entry.changes).filter(burns).count(), 1, "{history:#?}");
     }
 }
 
@@ -255,23 +255,25 @@ async fn a_foreign_fence_stops_every_write_until_it_is_gone(stage: Stage) {
     scene.wait_told("fence_trouble", 1, &daemon);
     scene.kill_east().await;
     wait_until("east down", || scene.place.say(&["status"]).out.contains("east down"));
-    let said = scene.place.say(&["adopt", "web", "--to", "west", "--reason", "I want it"]);
-    assert_eq!(said.code, Some(3), "not even a person adopts another cluster's record: {said:#?}");
+    let adopt = || scene.place.say(&["adopt", "web", "--to", "west", "--reason", "traffic must go west"]);
+    let said = adopt();
+    assert_eq!(said.code, Some(3), "not even a person takes another cluster's record: {said:#?}");
+    assert!(said.err.contains("belongs to other/x"), "{said:#?}");
     for_a_while().await;
     assert_eq!(stage.writes(), 0, "nothing was written");
     assert_eq!(stage.published().await, [east.to_string()]);
     assert_eq!(stage.values(&stage.fence_name(), RrType::Txt).await, [foreign]);
 
-    // With the cause gone the same command is taken, and then the machine moves by itself.
+    // With the cause gone the same command moves the record.
     stage.change(ChangeAction::Delete, &stage.fence_name(), RrType::Txt, 60, foreign).await;
-    let reason = ["adopt", "web", "--to", "east", "--reason", "their fence is gone"];
-    wait_until("the adoption is taken", || scene.place.say(&reason).code == Some(0));
+    wait_for("the adoption is taken", || (adopt().code == Some(0)).then_some(()), || format!("{:#?}", adopt()));
     stage.wait_published(west).await;
-    assert_eq!(stage.fence().await.kind, FenceKind::Known(Kind::Failover));
-    scene.wait_told("moved", 1, &daemon);
+    let fence = stage.fence().await;
+    assert_eq!((fence.cluster.as_str(), fence.to.as_str()), ("default", "west"));
+    scene.wait_told("adopted", 1, &daemon);
     scene.end(daemon);
     let ledger = Ledger::read(scene);
-    assert_eq!(ledger.outcomes(Kind::Failover), [&IntentOutcome::Committed]);
+    assert_eq!(ledger.outcomes(Kind::Adopt), [&IntentOutcome::Committed]);
 }
 
 /// Definite refusals that pass: the same write again, one move in the end.

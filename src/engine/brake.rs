@@ -25,6 +25,8 @@ pub(super) struct Brakes {
     pub peer_since: Option<Tick>,
     /// Ends of automatic moves within the last hour.
     moves: Vec<Tick>,
+    /// Ends of repairs within the last hour; they never count against a failover.
+    repairs: Vec<Tick>,
     pub failback_blocked: bool,
     pub unverified: bool,
 }
@@ -55,6 +57,7 @@ impl Brakes {
             peer_until: None,
             peer_since: None,
             moves: snapshot.moves.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
+            repairs: Vec::new(),
             failback_blocked: snapshot.failback_blocked,
             unverified: snapshot.unverified,
         }
@@ -70,8 +73,19 @@ impl Brakes {
         self.moves.push(at);
     }
 
+    pub fn repairs_last_hour(&self, now: Tick) -> u32 {
+        u32::try_from(self.repairs.iter().filter(|at| now.since(**at) < HOUR).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The record was repaired at `now`.
+    pub fn count_repair(&mut self, now: Tick) {
+        self.repairs.retain(|at| now.since(*at) < HOUR);
+        self.repairs.push(now);
+    }
+
     /// At least `count` automatic moves are known to have been made in the hour before `at`.
     pub fn at_least(&mut self, count: u32, at: Tick, now: Tick) {
+        self.moves.retain(|m| now.since(*m) < HOUR);
         while self.moves_last_hour(now) < count.min(1000) && now.since(at) < HOUR {
             self.moves.push(at);
         }
@@ -80,6 +94,7 @@ impl Brakes {
     /// A person acknowledged: the flap budget starts anew.
     pub fn forget_moves(&mut self) {
         self.moves.clear();
+        self.repairs.clear();
     }
 
     pub fn hold_down_left(&self, now: Tick) -> Option<Duration> {

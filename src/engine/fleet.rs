@@ -77,7 +77,9 @@ impl Fleet {
             let id = policy.id.clone();
             let snapshot = restored.snapshots.iter().find(|s| s.policy == id);
             let idx = fleet.add(policy, snapshot, now);
-            for intent in restored.open_intents.iter().filter(|i| i.policy == id) {
+            // Resolving may need a burn, which an observing process cannot make.
+            let open = restored.open_intents.iter().filter(|i| mode == Mode::Active && i.policy == id);
+            for intent in open {
                 fleet.with(idx, now, out, |p, cx| p.restore_intent(cx, intent.clone()));
             }
         }
@@ -122,7 +124,7 @@ impl Fleet {
             if new == Some(&old.policy) {
                 continue;
             }
-            if old.write.is_some() || old.is_moving() {
+            if old.write.is_some() || !old.settling.is_empty() {
                 return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
             }
             let published = old.active().and_then(|a| old.policy.target(a));
@@ -146,16 +148,18 @@ impl Fleet {
             for (target, health) in old.policy.targets.iter().zip(&old.health) {
                 self.shared.sight.remove_target(&target.region, health.is_failing_now(), now.mono);
             }
-            snapshots.push((old.snapshot(now), old.seen_attempt.clone()));
+            snapshots.push((old.snapshot(now), old.seen_attempt.clone(), old.brakes.clone(), old.pending_ack));
             self.timers.retain(|(_, idx)| *idx != old.idx);
             self.shared.policies = self.shared.policies.saturating_sub(1);
             *slot = None;
         }
         for policy in policies.into_iter().filter(|p| !known.contains(p)) {
-            let snapshot = snapshots.iter().find(|(s, _)| s.policy == policy.id);
-            let idx = self.add(policy, snapshot.map(|(s, _)| s), now);
-            if let (Some(Some(p)), Some((_, seen))) = (self.policies.get_mut(idx.index()), snapshot) {
+            let snapshot = snapshots.iter().find(|(s, ..)| s.policy == policy.id);
+            let idx = self.add(policy, snapshot.map(|(s, ..)| s), now);
+            if let (Some(Some(p)), Some((_, seen, brakes, ack))) = (self.policies.get_mut(idx.index()), snapshot) {
                 p.seen_attempt.clone_from(seen);
+                p.brakes.clone_from(brakes);
+                p.pending_ack = *ack;
             }
         }
         let text = format!("{} policies in force", self.shared.policies);

@@ -209,6 +209,12 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             let text = if others.is_empty() { "there is no other target".to_owned() } else { others.join("; ") };
             list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven");
         }
+        Some(to) if want.kind == Kind::Rollback => {
+            let good = p.policy.target(to).zip(p.health_of(to)).is_some_and(|(t, h)| h.is_well(&t.check, now));
+            if !good {
+                list.add(Rule::StaleEvidence, one_line(p, to, now), "a rollback never goes to a target failing now");
+            }
+        }
         Some(to) if want.kind != Kind::Repair => {
             let proven = p.policy.target(to).zip(p.health_of(to)).is_some_and(|(t, h)| h.is_proven(&t.check, now));
             if p.proof.or(p.doubt.as_ref().map(|d| d.since)).is_some() && !proven {
@@ -243,10 +249,10 @@ fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut L
         let text = "another instance moved the record just now; it is not reversed at once";
         list.add(Rule::PeerRecent, text, wait(until.since(now)));
     }
-    let fresh_failures = || p.active().and_then(|a| p.health_of(a)).and_then(|h| h.failing_since());
+    let failing = || p.active().and_then(|a| p.health_of(a)).and_then(|h| h.failing_since());
     if want.kind == Kind::Failover
-        && let (Some(peer), Some(failing)) = (p.brakes.peer_since, fresh_failures())
-        && failing < peer
+        && let Some(peer) = p.brakes.peer_since
+        && failing().is_none_or(|since| since < peer)
     {
         list.add(
             Rule::PeerRecent,
@@ -318,6 +324,13 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         if p.doubt.is_some() {
             list.add(Rule::NotJudged, "the active target is in doubt", "it is judged first");
         }
+    }
+    if want.kind == Kind::Repair && p.brakes.repairs_last_hour(now) >= p.policy.failover.flap_budget {
+        list.add(
+            Rule::FlapBudget,
+            format!("{} repairs in the last hour; somebody else writes this record too", p.policy.failover.flap_budget),
+            format!("find who does, then `failoverd ack {id}`"),
+        );
     }
     if !p.window_open {
         list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");

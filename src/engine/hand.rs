@@ -23,7 +23,7 @@ impl PolicyState {
                 self.brakes.frozen =
                     Some(FreezeSnapshot { since: cx.now.wall, by: command.by.clone(), reason: command.reason.clone() });
                 self.brakes.freeze_is_news = true;
-                if self.write.as_ref().is_some_and(|w| w.intent.kind.is_automatic_move()) {
+                if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {
                     switch::drop_unsent(self, cx, "frozen");
                 }
                 self.journal(cx, TransitionKind::Frozen, format!("frozen {said}"));
@@ -108,10 +108,15 @@ impl PolicyState {
             return CommandReply::Refused(format!("{id}: the zone is being read; try again in a moment"));
         }
         match switch::start(self, cx, Kind::Adopt, Some(to), said) {
-            Ok(()) => CommandReply::Accepted(format!(
-                "{id}: adopting with {}; `failoverd status` shows the proof",
-                self.name_of(to)
-            )),
+            Ok(()) => {
+                if let Some(write) = &mut self.write {
+                    write.set_by_hand();
+                }
+                CommandReply::Accepted(format!(
+                    "{id}: adopting with {}; `failoverd status` shows the proof",
+                    self.name_of(to)
+                ))
+            }
             Err(why) => CommandReply::Refused(format!("{id}: {why}")),
         }
     }

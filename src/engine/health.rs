@@ -99,6 +99,13 @@ impl TargetHealth {
         self.failing = None;
     }
 
+    /// Remembered failures of a target that is down count from the next one on; it stays down.
+    pub fn count_failures_anew(&mut self) {
+        if self.state == Health::Down {
+            self.forget_failures();
+        }
+    }
+
     /// From now on only successes that start at or after `since` count as proof.
     pub fn begin_proof(&mut self, since: Tick) {
         self.proof_since = Some(since);
@@ -108,6 +115,11 @@ impl TargetHealth {
     /// At least `rise` straight successes since the proof began, the last one fresh (invariant I5).
     pub fn is_proven(&self, check: &Check, now: Tick) -> bool {
         self.state == Health::Up && self.failures == 0 && self.proof >= check.rise && self.is_fresh(check, now)
+    }
+
+    /// Up, without a remembered failure, by fresh evidence.
+    pub fn is_well(&self, check: &Check, now: Tick) -> bool {
+        self.state == Health::Up && self.failures == 0 && !self.is_failing_now() && self.is_fresh(check, now)
     }
 
     /// The last success is younger than 2 × fast_interval + timeout.

@@ -151,6 +151,9 @@ impl PolicyState {
             Flip::Cleared => self.journal(cx, TransitionKind::Calm, evidence),
             Flip::WentUp => {
                 self.stamp(target, cx.now.wall);
+                if let Some(known) = self.long_down.get_mut(target.index()) {
+                    *known = false;
+                }
                 self.journal(cx, TransitionKind::TargetUp, evidence.clone());
                 if self.told_down.remove(&target) {
                     let title = format!("{}: {} is up again", self.policy.id, self.name_of(target));
@@ -168,8 +171,9 @@ impl PolicyState {
                 self.stamp(target, cx.now.wall);
                 self.journal(cx, TransitionKind::TargetDown, evidence.clone());
                 self.told_down.insert(target);
-                if is_active {
-                    // The move, or the refusal of it, tells people in one message.
+                let known = self.long_down.get_mut(target.index()).is_some_and(std::mem::take);
+                if is_active || known {
+                    // Told in an earlier run, or: the move, or the refusal of it, tells people in one message.
                     return;
                 }
                 let title = format!("{}: a standby, {}, is down", self.policy.id, self.name_of(target));
@@ -191,6 +195,8 @@ impl PolicyState {
         self.open_incident(cx);
         if self.doubt.is_none() && self.active().is_none_or(|a| a == target) {
             self.doubt = Some(Doubt { target, since: cx.now.mono, since_wall: cx.now.wall });
+            // What proved sight and destination for a failback is older than this doubt.
+            self.proof = None;
             self.begin_proof(cx.now.mono);
             cx.shared.sight.hurry();
         }

@@ -43,7 +43,10 @@ pub(super) struct Writing {
     /// First transient refusal of this request.
     refused_since: Option<Tick>,
     told: bool,
+    /// Last sent; of an earlier run's intent: when this run took it over.
     sent: Option<Tick>,
+    /// Asked for by a person; no freeze holds it back.
+    by_hand: bool,
 }
 
 pub(super) enum Phase {
@@ -58,6 +61,16 @@ pub(super) enum Phase {
 impl Writing {
     pub fn is_resolving(&self) -> bool {
         matches!(self.phase, Phase::Resolving { .. } | Phase::BurnQueued { .. } | Phase::BurnSent { .. })
+    }
+
+    /// A person asked for it.
+    pub fn set_by_hand(&mut self) {
+        self.by_hand = true;
+    }
+
+    /// Decided by the engine, and it writes addresses.
+    pub fn is_automatic(&self) -> bool {
+        self.intent.kind.writes_addresses() && !self.by_hand
     }
 
     /// Nothing of it can be at the provider yet.
@@ -80,6 +93,7 @@ impl Writing {
             refused_since: None,
             told: false,
             sent: Some(now),
+            by_hand: false,
         }
     }
 
@@ -179,6 +193,7 @@ pub(super) fn start(
         refused_since: None,
         told: false,
         sent: None,
+        by_hand: false,
     });
     Ok(())
 }
@@ -260,13 +275,15 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         p.read_now(cx, Urgency::FenceRead);
     }
     let Some(write) = &p.write else { return };
-    if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.is_automatic_move() {
+    if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.writes_addresses() {
         return;
     }
     let to = write.plan.as_ref().and_then(Plan::to);
     let kind = write.intent.kind;
     let dead = if cx.now.mono.since(write.renewed) >= DECISION_LIFE {
         Some("no fresh evidence repeated the decision for 30s".to_owned())
+    } else if write.by_hand {
+        None
     } else if p.brakes.frozen.is_some() {
         Some("frozen".to_owned())
     } else if kind == Kind::Rollback {
@@ -286,6 +303,11 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         }
     };
     if let Some(why) = dead {
+        // These rest on the reading alone: decided again only on a new one.
+        if matches!(kind, Kind::Adopt | Kind::Repair) {
+            p.live.stale = true;
+            p.live.reconcile_due = p.live.reconcile_due.min(cx.now.mono);
+        }
         drop_unsent(p, cx, &why);
     }
 }
@@ -321,7 +343,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
         plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.ours().map(|(_, raw)| raw));
     let why = if stale {
         Some("somebody else wrote the fence meanwhile".to_owned())
-    } else if kind.is_automatic_move() || kind == Kind::Repair {
+    } else if write.is_automatic() {
         let want = Want { kind, to: plan.to() };
         let mut found = refusals(p, cx.shared, cx.now.mono, &want, At::Wire);
         // A rollback is asked for by the contradiction, not by a doubt about the active target.
@@ -396,7 +418,17 @@ pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
             );
         }
         // The old value is gone: ours may have landed after all, or another one wrote.
-        (WriteAnswer::Refused { .. }, Some(_)) => write.phase = Phase::Resolving { read_at: now },
+        (WriteAnswer::Refused { code: RefusedCode::Precondition, .. }, Some(_)) => {
+            write.phase = Phase::Resolving { read_at: now };
+        }
+        (WriteAnswer::Refused { message, .. }, burn @ Some(_)) => {
+            try_again(p, cx, burn, &message, 1000, 4000);
+            if let Some(write) = &mut p.write
+                && let Phase::BurnQueued { not_before, .. } = write.phase
+            {
+                write.phase = Phase::Resolving { read_at: not_before };
+            }
+        }
         (WriteAnswer::Refused { code, message }, None) => refused(p, cx, code, message),
     }
 }
@@ -473,6 +505,9 @@ fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<String>) {
         p.brakes.lock_again(cx.now);
         p.brakes.failback_blocked |= kind == Kind::Rollback;
     }
+    if kind == Kind::Repair {
+        p.brakes.count_repair(now);
+    }
     if kind.writes_addresses() {
         p.doubt = None;
         p.proof = None;
@@ -517,8 +552,8 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
         );
         return close(p, cx, IntentOutcome::Lost { to });
     }
-    let signed = write.intent.signed_at.unwrap_or(write.intent.decided_at + DECISION_LIFE);
-    if cx.now.wall > signed + SIGNATURE_LIFE {
+    // An earlier run signed at the latest just before this one began: a decision may be renewed for long.
+    if write.sent.is_some_and(|sent| cx.now.mono.since(sent) > SIGNATURE_LIFE) {
         p.journal(cx, TransitionKind::NotApplied, "the lost request can no longer apply: its signature has expired");
         return close(p, cx, IntentOutcome::Expired);
     }

@@ -113,6 +113,9 @@ impl Settling {
             },
         };
         settling.give_outcome(p, cx);
+        if settling.proof.is_some() {
+            supersede(p, cx, "a newer write");
+        }
         settling
     }
 
@@ -233,6 +236,18 @@ impl Settling {
         ];
         let words = Words { why: p.all_evidence(cx.now), moved: self.moved(p), next, undo: undo(p, self.from) };
         (format!("{}: {} accepted", self.arrow(p), self.intent.kind), words)
+    }
+}
+
+/// What stands now is not what these moves wrote: a contradiction would judge, and undo, another hand's work.
+fn supersede(p: &mut PolicyState, cx: &mut Cx, by: &str) {
+    let mut superseded = Vec::new();
+    for settling in p.settling.iter_mut().filter(|s| s.is_unjudged_move()) {
+        settling.proof = None;
+        superseded.push(settling.intent.kind);
+    }
+    for kind in superseded {
+        p.journal(cx, TransitionKind::Unverified, format!("{kind} was overtaken by {by} before it was proven"));
     }
 }
 
@@ -530,9 +545,7 @@ fn roll_back(s: &Settling, p: &mut PolicyState, cx: &mut Cx, kind: Kind) -> Stri
     let Some(from) = s.from.filter(|_| kind != Kind::Rollback && kind != Kind::Adopt) else {
         return "it stays as it is; a person is needed".into();
     };
-    let healthy = p.policy.target(from).zip(p.health_of(from)).is_some_and(|(t, h)| {
-        h.state() == crate::domain::Health::Up && h.failures() == 0 && h.is_fresh(&t.check, cx.now.mono)
-    });
+    let healthy = p.policy.target(from).zip(p.health_of(from)).is_some_and(|(t, h)| h.is_well(&t.check, cx.now.mono));
     if !healthy {
         return format!(
             "no rollback: {} is not proven; it stays as it is and automatic failback is off until `failoverd ack {}`",

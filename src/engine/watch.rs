@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use crate::domain::{Now, TargetIdx};
+use crate::domain::{Now, TargetIdx, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
 use super::fence::{Fence, FenceKind, FenceMode, FenceValue};
+use super::health::TargetHealth;
 use super::intent::Kind;
 use super::journal::{FreezeSnapshot, TransitionKind};
 use super::live::Reading;
@@ -25,7 +26,7 @@ impl PolicyState {
     /// Keeps the view of the live record young.
     pub(super) fn watch_record(&mut self, cx: &mut Cx) {
         let now = cx.now.mono;
-        if self.waits_for_the_zone() {
+        if self.waits_for_the_zone() && self.live.errors == 0 {
             let soon = self.live.read_at.map_or(now, |at| at + self.policy.observe);
             self.live.reconcile_due = self.live.reconcile_due.min(soon.max(now));
         }
@@ -83,7 +84,7 @@ impl PolicyState {
                 }
             }
             Reading::Done => {
-                self.live.read_at = Some(cx.now.mono);
+                let last_read = self.live.read_at.replace(cx.now.mono);
                 self.live.stale = false;
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
@@ -91,7 +92,7 @@ impl PolicyState {
                 let seen = self.active();
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 switch::resolve(self, cx);
-                self.adopt_peer(cx, seen);
+                self.adopt_peer(cx, seen, last_read);
                 self.tell_differences(cx, before);
             }
         }
@@ -133,7 +134,7 @@ impl PolicyState {
 
     /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
     /// is lost): its epoch and brakes are taken over as if they were ours.
-    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<TargetIdx>) {
+    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<TargetIdx>, last_read: Option<Tick>) {
         let newest = self.live.fences.iter().filter_map(Fence::ours).map(|(v, _)| v).max_by_key(|v| v.epoch).cloned();
         let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
         if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
@@ -141,11 +142,13 @@ impl PolicyState {
         }
         let first = self.seen_attempt.is_none();
         self.seen_attempt = Some(value.attempt.clone());
+        // A race lost to another instance is no refusal by the provider.
+        self.precondition_failures = 0;
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
         // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
         if value.epoch >= self.known_epoch {
-            self.take_brakes(cx.now, &value, is_peer, news);
+            self.take_brakes(cx.now, &value, is_peer, news, last_read.filter(|_| news && !first));
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
         self.dirty = true;
@@ -159,8 +162,9 @@ impl PolicyState {
         }
     }
 
-    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool, news: bool) {
-        let at = now.mono - now.wall.since(value.written);
+    /// `after`: written after this, whatever the writer's clock says.
+    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool, news: bool, after: Option<Tick>) {
+        let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
         self.brakes.at_least(value.moves, at, now.mono);
         if value.kind.is_automatic_move() {
             let hold_down = self.policy.failover.hold_down;
@@ -169,6 +173,8 @@ impl PolicyState {
             if is_peer {
                 self.brakes.peer_until = Some(at + hold_down * 2).filter(|until| *until > now.mono);
                 self.brakes.peer_since = Some(at);
+                // To reverse it takes failures that began after it; a target down all along must fail anew.
+                self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
             }
         }
         let unfreezes = value.kind == FenceKind::Known(Kind::Unfreeze);

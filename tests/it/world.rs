@@ -33,6 +33,8 @@ pub enum ApiMode {
     Up,
     Down,
     Denies,
+    /// Reads work, writes are denied.
+    DeniesWrites,
     LostAfterCommit,
     LostBeforeCommit,
     Throttles(u32),
@@ -62,6 +64,14 @@ pub struct World {
     /// Incremented to make probes scheduled before a change of pace void.
     pace: u64,
     witnesses: Vec<bool>,
+    /// Witness rounds bring no answer at all.
+    witnesses_hang: bool,
+    /// API calls since the last `calls`.
+    calls: u32,
+    /// A peer's clock is this far behind ours.
+    peer_behind: u64,
+    /// Requests that never left are not logged.
+    quiet: bool,
     zone: BTreeMap<(RecordName, String), LiveSet>,
     /// What name servers answer while stale.
     old_zone: BTreeMap<(RecordName, String), LiveSet>,
@@ -91,6 +101,10 @@ impl World {
             fast: false,
             pace: 0,
             witnesses: vec![true; witnesses],
+            witnesses_hang: false,
+            calls: 0,
+            peer_behind: 0,
+            quiet: false,
             zone: BTreeMap::new(),
             old_zone: BTreeMap::new(),
             first_zone: BTreeMap::new(),
@@ -239,6 +253,7 @@ impl World {
                     self.fast = fast;
                     self.schedule(fast);
                 }
+                Action::WitnessRound if self.witnesses_hang => {}
                 Action::WitnessRound => {
                     let started = self.now().mono;
                     let batch = |(i, answered): (usize, &bool)| Witnessed {
@@ -249,7 +264,10 @@ impl World {
                     let batch = self.witnesses.iter().enumerate().map(batch).collect();
                     self.push(self.now + 20, Due::Deliver(Event::Witnessed(batch)));
                 }
-                Action::Call(call) => self.call(call),
+                Action::Call(call) => {
+                    self.calls += 1;
+                    self.call(call);
+                }
                 Action::AskOne { policy } => {
                     let answers = self.ask(1);
                     self.push(self.now + 15, Due::Deliver(Event::Observed { policy, answers }));
@@ -395,7 +413,9 @@ impl World {
                     WriteAnswer::Ambiguous(why) => format!("reply lost ({why})"),
                     WriteAnswer::NotSent(error) => format!("not sent ({error})"),
                 };
-                self.say(format!("WRITE      {} -> {text}", summary(&changes)));
+                if !(self.quiet && matches!(answer, WriteAnswer::NotSent(_))) {
+                    self.say(format!("WRITE      {} -> {text}", summary(&changes)));
+                }
                 Event::Answered { intent, answer }
             }
         };
@@ -408,7 +428,9 @@ impl World {
                 kind: ApiErrorKind::Unreachable,
                 message: "no connection to the provider".into(),
             }),
-            ApiMode::Denies => WriteAnswer::Refused { code: RefusedCode::Denied, message: "access denied".into() },
+            ApiMode::Denies | ApiMode::DeniesWrites => {
+                WriteAnswer::Refused { code: RefusedCode::Denied, message: "access denied".into() }
+            }
             ApiMode::Throttles(n) => {
                 self.api = if n > 1 { ApiMode::Throttles(n - 1) } else { ApiMode::Up };
                 WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() }
@@ -497,6 +519,9 @@ impl World {
                     self.snapshots.clear();
                     self.intents.clear();
                 }
+                if rest == ["observe"] {
+                    self.setup.mode = Mode::Observe;
+                }
                 self.due.retain(|_, due| matches!(due, Due::Script(_)));
                 self.start();
             }
@@ -506,7 +531,11 @@ impl World {
             ["adopt", target] => {
                 self.command(CommandKind::Adopt { to: self.setup.policy.target_named(target).unwrap() })
             }
-            ["witnesses", what] => self.witnesses.fill(*what == "answer"),
+            ["witnesses", "hang"] => self.witnesses_hang = true,
+            ["witnesses", what] => {
+                self.witnesses_hang = false;
+                self.witnesses.fill(*what == "answer");
+            }
             ["witness", n, what] => self.witnesses[n.parse::<usize>().unwrap() - 1] = *what == "answers",
             ["window", what] => self.feed(Event::Window { policy: PolicyIdx(0), open: *what == "opens" }),
             ["store", what] => self.store_works = *what == "works",
@@ -516,6 +545,7 @@ impl World {
             ["api", "up"] => self.api = ApiMode::Up,
             ["api", "down"] => self.api = ApiMode::Down,
             ["api", "denies"] => self.api = ApiMode::Denies,
+            ["api", "denies-writes"] => self.api = ApiMode::DeniesWrites,
             ["api", "lost-after"] => self.api = ApiMode::LostAfterCommit,
             ["api", "lost-before"] => self.api = ApiMode::LostBeforeCommit,
             ["api", "throttles", n] => self.api = ApiMode::Throttles(n.parse().unwrap()),
@@ -528,6 +558,12 @@ impl World {
             ["hand", rest @ ..] => self.hand(rest),
             ["start", rest @ ..] => self.begin_zone(rest),
             ["peer", "failover", target] => self.peer(Kind::Failover, FenceMode::Auto, Some(target)),
+            ["peer", "clock", "behind", secs] => self.peer_behind = secs.parse::<u64>().unwrap() * 1000,
+            ["quiet"] => self.quiet = true,
+            ["calls"] => {
+                let calls = std::mem::take(&mut self.calls);
+                self.say(format!("calls      {calls} since the last count"));
+            }
             ["peer", "freezes"] => self.peer(Kind::Freeze, FenceMode::Frozen, None),
             ["peer", "unfreezes"] => self.peer(Kind::Unfreeze, FenceMode::Auto, None),
             ["report"] => self.report(),
@@ -623,7 +659,7 @@ impl World {
             cluster: ClusterName::new(cluster).unwrap(),
             instance: InstanceName::new(instance).unwrap(),
             attempt: format!("{instance}-{epoch}"),
-            written: self.now().wall,
+            written: UnixMs(self.now().wall.0 - self.peer_behind),
             kind: FenceKind::Known(kind),
             moves: u32::from(kind.is_automatic_move()),
             mode,

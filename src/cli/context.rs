@@ -115,7 +115,7 @@ fn refuse(errors: &ConfigErrors, path: Option<&Path>) -> Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let (exit, next) = match &error {
-            StartError::Provider(_) | StartError::Secret { .. } => (Exit::Config, None),
+            StartError::Provider(_) => (Exit::Config, None),
             StartError::Lock(LockError::Io { .. }) | StartError::StateDirectory { .. } => (
                 Exit::Error,
                 Some("make that directory writable for this user, or name another file with `state = \"…\"`"),

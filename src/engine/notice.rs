@@ -69,6 +69,8 @@ pub enum NoticeKind {
     ApiFine,
     StoreTrouble,
     StoreFine,
+    /// A receiver's secret cannot be read; told to the others.
+    NotifierTrouble,
     /// Sent by `notify-test`.
     Test,
 }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::calendar::{OpenHours, is_open_at, next_edge};
-use crate::config::{Config, SecretError};
+use crate::config::Config;
 use crate::dns::route53::{self, ConnectError};
-use crate::domain::{NotifierName, UnixMs, Window};
+use crate::domain::{UnixMs, Window};
 use crate::engine::Mode;
 use crate::engine::journal::Restored;
 use crate::store::{LockError, StoreError};
@@ -33,8 +33,6 @@ pub enum StartError {
     Socket(#[from] crate::control::server::SocketError),
     #[error(transparent)]
     Provider(#[from] ConnectError),
-    #[error("notifier {notifier}: {source}")]
-    Secret { notifier: NotifierName, source: SecretError },
     #[error(transparent)]
     Notify(#[from] crate::notify::ClientError),
     #[error("cannot listen for signals: {0}")]

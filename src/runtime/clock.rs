@@ -12,6 +12,8 @@ use crate::domain::{Now, Tick, UnixMs};
 /// A difference above this between the clocks is a jump (somebody set the clock, or the machine slept).
 pub const JUMP: Duration = Duration::from_secs(5);
 
+const FAR: Duration = Duration::from_secs(86_400);
+
 /// Tick of the moment the clock was started: above zero, so that times shortly before it can be told.
 const FIRST: Tick = Tick(1_000_000);
 
@@ -51,9 +53,10 @@ impl Clock {
         }
     }
 
-    /// The first instant at which [`Clock::now`] has reached `tick`.
+    /// The first instant at which [`Clock::now`] has reached `tick`; for one too far away to be
+    /// told, a day from now.
     pub fn instant(&self, tick: Tick) -> Instant {
-        self.origin + tick.since(FIRST)
+        self.origin.checked_add(tick.since(FIRST)).unwrap_or_else(|| Instant::now() + FAR)
     }
 }
 

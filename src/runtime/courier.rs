@@ -33,15 +33,28 @@ const IDLE: Duration = Duration::from_secs(60);
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// Rows looked at in one pass: one for each notifier.
 const HEADS: u32 = 1024;
+/// A secret that could not be read is tried again this often; until then its notices wait.
+const SECRET_WAIT: Duration = Duration::from_secs(60);
 /// Notices in memory for one notifier while the store is in trouble.
 const DIRECT: usize = 100;
 
-/// The receivers of a configuration, or the first secret that cannot be read and whose it is.
-pub fn sinks(
-    notifiers: &[NotifierSettings],
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Sink>, (NotifierName, SecretError)> {
-    notifiers.iter().map(|n| sink(n, env).map_err(|error| (n.name.clone(), error))).collect()
+/// A configured receiver whose secret cannot be read now.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    pub notifier: NotifierSettings,
+    pub error: SecretError,
+}
+
+/// The receivers of a configuration: those that can be reached, and those whose secret is missing.
+pub fn sinks(notifiers: &[NotifierSettings], env: &dyn Fn(&str) -> Option<String>) -> (Vec<Sink>, Vec<Unreadable>) {
+    let (mut ready, mut unreadable) = (Vec::new(), Vec::new());
+    for notifier in notifiers {
+        match sink(notifier, env) {
+            Ok(sink) => ready.push(sink),
+            Err(error) => unreadable.push(Unreadable { notifier: notifier.clone(), error }),
+        }
+    }
+    (ready, unreadable)
 }
 
 /// One receiver; errors when its URL or key cannot be read.
@@ -70,6 +83,8 @@ struct Shared {
     client: reqwest::Client,
     now: Box<dyn Fn() -> UnixMs + Send + Sync>,
     sinks: Mutex<BTreeMap<NotifierName, Arc<Sink>>>,
+    /// Receivers without their secret.
+    unreadable: Mutex<BTreeMap<NotifierName, NotifierSettings>>,
     /// Notices the store could not take.
     direct: Mutex<BTreeMap<NotifierName, VecDeque<Notice>>>,
     wake: Notify,
@@ -89,6 +104,7 @@ impl Courier {
             client,
             now: Box::new(now),
             sinks: Mutex::new(by_name(sinks)),
+            unreadable: Mutex::default(),
             direct: Mutex::default(),
             wake: Notify::new(),
             landed: Notify::new(),
@@ -136,6 +152,18 @@ impl Courier {
         self.nudge();
     }
 
+    /// Replaces the receivers whose secret cannot be read: their notices wait, and the secret is
+    /// looked for again every minute.
+    pub fn set_unreadable(&self, notifiers: Vec<NotifierSettings>) {
+        *lock(&self.shared.unreadable) = notifiers.into_iter().map(|n| (n.name.clone(), n)).collect();
+        self.nudge();
+    }
+
+    /// Whether notices to `name` can be sent now.
+    pub fn reaches(&self, name: &NotifierName) -> bool {
+        lock(&self.shared.sinks).contains_key(name)
+    }
+
     /// Waits until nothing is left to deliver, at most `max`. Returns how many notices are left.
     pub async fn flush(&self, max: Duration) -> u64 {
         let deadline = Instant::now() + max;
@@ -162,6 +190,16 @@ impl Courier {
 }
 
 impl Shared {
+    /// The receiver `name`, if its secret can be read by now.
+    fn unlock(&self, name: &NotifierName) -> Option<Arc<Sink>> {
+        let settings = lock(&self.unreadable).get(name).cloned()?;
+        let ready = Arc::new(sink(&settings, &|name| std::env::var(name).ok()).ok()?);
+        lock(&self.unreadable).remove(name);
+        lock(&self.sinks).insert(name.clone(), Arc::clone(&ready));
+        tracing::info!(notifier = %name, "its secret can be read now; what waited is sent");
+        Some(ready)
+    }
+
     /// Deliveries still owed to somebody, in the outbox and in memory.
     async fn left(&self) -> u64 {
         let direct: usize = lock(&self.direct).values().map(VecDeque::len).sum();
@@ -271,9 +309,17 @@ impl Round {
         {
             return shut;
         }
-        let sink = lock(&self.shared.sinks).get(&notifier).cloned();
+        let sink = lock(&self.shared.sinks).get(&notifier).cloned().or_else(|| self.shared.unlock(&notifier));
         let Some(sink) = sink else {
-            let error = format!("no notifier `{notifier}` is configured any more");
+            let waits = lock(&self.shared.unreadable).contains_key(&notifier);
+            if waits && (self.shared.now)().since(notice.at) < PATIENCE {
+                line.shut_until = Some(Instant::now() + SECRET_WAIT);
+                return SECRET_WAIT;
+            }
+            let error = match waits {
+                true => format!("given up after {}: its secret cannot be read", human(PATIENCE)),
+                false => format!("no notifier `{notifier}` is configured any more"),
+            };
             self.end(&notifier, &origin, &notice, Delivery::Dead { error }).await;
             return Duration::from_millis(1);
         };

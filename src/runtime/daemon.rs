@@ -45,12 +45,12 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: durable.store.clone() });
     let served = tokio::spawn(control.serve(desk));
-    let settings = config.settings.clone();
+    let started = config.clone();
     let courier = durable.courier();
     let listener = tokio::spawn(async move {
         loop {
             match signals.next().await {
-                Told::Reload => reload_aloud(&path, &settings, &inbox, &courier).await,
+                Told::Reload => reload_aloud(&path, &started, &inbox, &courier).await,
                 Told::Stop => {
                     let _ = inbox.send(Wakeup::Stop);
                 }

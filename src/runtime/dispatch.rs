@@ -30,8 +30,8 @@ use super::servers::{Servers, Whom};
 use super::stage::Stage;
 use super::{chronicle, stage};
 
-/// No API call is waited for longer; the adapter's own deadlines are shorter.
-const API_LIMIT: Duration = Duration::from_secs(60);
+/// No action is waited for longer; the adapters' own deadlines are shorter.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Everything a controller acts with.
 pub struct Tools {
@@ -149,15 +149,9 @@ impl Dispatch {
                         return send(&inbox, answer(not_sent("this process only observes")));
                     }
                 };
-                tokio::spawn(async move {
-                    let call = tokio::spawn(async move { executor.write(&zone, &changes, &comment).await });
-                    let outcome = match timeout(API_LIMIT, call).await {
-                        Ok(Ok(outcome)) => outcome,
-                        Ok(Err(error)) => WriteAnswer::Ambiguous(format!("the write ended abnormally: {error}")),
-                        Err(_) => WriteAnswer::Ambiguous(format!("no answer within {} s", API_LIMIT.as_secs())),
-                    };
-                    send(&inbox, answer(outcome));
-                });
+                let work = async move { executor.write(&zone, &changes, &comment).await };
+                // Whether it left this machine is not known: the engine burns it.
+                self.answer(work, answer, WriteAnswer::Ambiguous);
             }
             _ if self.stopping => {}
             Action::Pace { policy, fast } => self.tools.senses.pace(policy, fast),
@@ -197,10 +191,40 @@ impl Dispatch {
         );
     }
 
-    fn witness_round(&self) {
-        let (inbox, senses) = (self.inbox.clone(), self.tools.senses.clone());
-        let (witnesses, clock) = (self.witnesses.clone(), self.tools.clock);
+    /// Runs `work` in a task of its own. Exactly one wake-up follows: what `work` ends with, or
+    /// what `instead` makes of the reason when it panics or takes longer than [`LIMIT`].
+    fn answer<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+        wakeup: impl FnOnce(T) -> Wakeup + Send + 'static,
+        instead: impl FnOnce(String) -> T + Send + 'static,
+    ) {
+        let inbox = self.inbox.clone();
         tokio::spawn(async move {
+            let mut task = tokio::spawn(work);
+            let ended = match timeout(LIMIT, &mut task).await {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "an action ended abnormally");
+                    instead("it ended abnormally inside failoverd".to_owned())
+                }
+                Err(_) => {
+                    task.abort();
+                    instead(format!("no answer within {} s", LIMIT.as_secs()))
+                }
+            };
+            send(&inbox, wakeup(ended));
+        });
+    }
+
+    fn witness_round(&self) {
+        let (senses, witnesses, clock) = (self.tools.senses.clone(), self.witnesses.clone(), self.tools.clock);
+        let started = clock.now().mono;
+        let silence: Vec<Witnessed> = (0u32..)
+            .zip(witnesses.iter())
+            .map(|(number, _)| Witnessed { witness: WitnessIdx(number), started, answered: false })
+            .collect();
+        let work = async move {
             let rounds = (0u32..).zip(witnesses.iter()).map(|(number, witness)| {
                 let (senses, started) = (&senses, clock.now().mono);
                 async move {
@@ -208,34 +232,28 @@ impl Dispatch {
                     Witnessed { witness: WitnessIdx(number), started, answered }
                 }
             });
-            let answers = join_all(rounds).await;
-            send(&inbox, Wakeup::event(Event::Witnessed(answers)));
-        });
+            join_all(rounds).await
+        };
+        self.answer(work, |answers| Wakeup::event(Event::Witnessed(answers)), |_| silence);
     }
 
     fn read(&self, call: ApiCall) {
-        let (inbox, reader) = (self.inbox.clone(), self.tools.reader.clone());
+        let reader = self.tools.reader.clone();
         match call {
             ApiCall::ResolveZone { zone, zone_ref, servers } => {
-                tokio::spawn(async move {
-                    let result = within(reader.resolve_zone(&zone_ref, servers)).await.and_then(|r| r);
-                    send(&inbox, Wakeup::Zone { zone, zone_ref, result });
-                });
+                let asked = zone_ref.clone();
+                let work = async move { reader.resolve_zone(&asked, servers).await };
+                self.answer(work, move |result| Wakeup::Zone { zone, zone_ref, result }, |why| Err(no_answer(&why)));
             }
             ApiCall::ReadRecord { policy, record, zone, name, fence } => {
-                tokio::spawn(async move {
-                    let called = within(reader.read_record(&zone, &name, &fence))
-                        .await
-                        .unwrap_or_else(|error| Called { result: Err(error), calls: 2 });
-                    let Called { result, calls } = called;
-                    send(&inbox, Wakeup::event(Event::Read { policy, record, result, calls }));
-                });
+                let work = async move { reader.read_record(&zone, &name, &fence).await };
+                let read = move |Called { result, calls }| Wakeup::event(Event::Read { policy, record, result, calls });
+                self.answer(work, read, |why| Called { result: Err(no_answer(&why)), calls: 2 });
             }
             ApiCall::GetChange { intent, change_id } => {
-                tokio::spawn(async move {
-                    let result = within(reader.change_status(&change_id)).await.and_then(|r| r);
-                    send(&inbox, Wakeup::event(Event::Synced { intent, result }));
-                });
+                let work = async move { reader.change_status(&change_id).await };
+                let synced = move |result| Wakeup::event(Event::Synced { intent, result });
+                self.answer(work, synced, |why| Err(no_answer(&why)));
             }
             ApiCall::Write { .. } => tracing::error!("a write reached the reader; nothing was sent"),
         }
@@ -247,12 +265,12 @@ impl Dispatch {
         };
         let whom = self.servers.next(&policy.zone);
         let (inbox, senses) = (self.inbox.clone(), self.tools.senses.clone());
-        tokio::spawn(async move {
+        let work = async move {
             let mut servers = addresses(whom, &policy.zone, &senses, &inbox).await;
             servers.truncate(1);
-            let answers = questions_to(&servers, &policy, &senses).await;
-            send(&inbox, Wakeup::event(Event::Observed { policy: idx, answers }));
-        });
+            questions_to(&servers, &policy, &senses).await
+        };
+        self.answer(work, move |answers| Wakeup::event(Event::Observed { policy: idx, answers }), |_| Vec::new());
     }
 
     fn ask_all(&self, idx: PolicyIdx) {
@@ -263,26 +281,31 @@ impl Dispatch {
         };
         let whom = self.servers.all(&policy.zone);
         let (inbox, senses) = (self.inbox.clone(), self.tools.senses.clone());
-        tokio::spawn(async move {
+        let begun = clock.now().mono;
+        let work = async move {
             let servers = addresses(whom, &policy.zone, &senses, &inbox).await;
             let asked = clock.now().mono;
-            let answers = questions_to(&servers, &policy, &senses).await;
-            send(&inbox, Wakeup::event(Event::Answers { policy: idx, asked, answers }));
-        });
+            (asked, questions_to(&servers, &policy, &senses).await)
+        };
+        let answers = move |(asked, answers)| Wakeup::event(Event::Answers { policy: idx, asked, answers });
+        self.answer(work, answers, move |_| (begun, Vec::new()));
     }
 
     fn probe_by_name(&self, policy: PolicyIdx, target: TargetIdx, address: IpAddr) {
-        let (inbox, senses, clock) = (self.inbox.clone(), self.tools.senses.clone(), self.tools.clock);
+        let (senses, clock) = (self.tools.senses.clone(), self.tools.clock);
         let known = self.policies.get(&policy).and_then(|p| p.target(target).cloned());
-        tokio::spawn(async move {
-            let started = clock.now().mono;
-            let outcome = match known {
+        let started = clock.now().mono;
+        let work = async move {
+            match known {
                 Some(target) => senses.probe_at(&target, address).await,
                 None => Outcome::Unknown(UnknownReason::Overloaded),
-            };
+            }
+        };
+        let by_name = move |outcome| {
             let probe = Probed { policy, target, started, ended: clock.now().mono, outcome };
-            send(&inbox, Wakeup::event(Event::ByName { policy, address, probe }));
-        });
+            Wakeup::event(Event::ByName { policy, address, probe })
+        };
+        self.answer(work, by_name, |_| Outcome::Unknown(UnknownReason::Overloaded));
     }
 }
 
@@ -320,11 +343,8 @@ async fn questions_to(servers: &[SocketAddr], policy: &Policy, senses: &Arc<dyn 
     join_all(questions).await
 }
 
-async fn within<T>(call: impl Future<Output = T>) -> Result<T, ApiError> {
-    timeout(API_LIMIT, call).await.map_err(|_| ApiError {
-        kind: ApiErrorKind::Unreachable,
-        message: format!("the provider did not answer within {} s", API_LIMIT.as_secs()),
-    })
+fn no_answer(why: &str) -> ApiError {
+    ApiError { kind: ApiErrorKind::Unreachable, message: format!("the provider gave no answer: {why}") }
 }
 
 fn send(inbox: &mpsc::UnboundedSender<Wakeup>, wakeup: Wakeup) {

@@ -7,13 +7,14 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Config;
 use crate::engine::journal::{JournalEntry, Restored};
-use crate::engine::notice::Notice;
+use crate::domain::NotifierName;
+use crate::engine::notice::{Notice, NoticeKind, Severity};
 use crate::notify::{self, Sink};
 use crate::store::{self, Rollup, StateLock, Store};
 
 use super::assembly::StartError;
 use super::clock::wall;
-use super::courier::{self, Courier};
+use super::courier::{self, Courier, Unreadable};
 use super::keeper::{Done, Keeper};
 use super::rollup::Row;
 
@@ -25,10 +26,11 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// Reads the receivers' secrets, takes the lock, opens the state file (or makes it, said
-    /// loudly) and starts the courier.
+    /// Takes the lock, opens the state file (or makes it, said loudly) and starts the courier. A
+    /// receiver's secret that cannot be read stops nothing: it is logged, the other receivers are
+    /// told, and the notices for that receiver wait.
     pub fn open(config: &Config) -> Result<Durable, StartError> {
-        let sinks = receivers(config)?;
+        let (sinks, unreadable) = receivers(config);
         let client = notify::client()?;
         if let Some(dir) = config.state.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir)
@@ -39,7 +41,12 @@ impl Durable {
         if let Some(note) = &opened.note {
             tracing::warn!(state = %config.state.display(), "{note}");
         }
+        let told = sinks.iter().map(|sink| sink.name().clone()).collect();
         let courier = Arc::new(Courier::spawn(opened.store.clone(), sinks, client, wall));
+        if !unreadable.is_empty() {
+            complain(config, &unreadable, told, &opened.store, &courier);
+            courier.set_unreadable(unreadable.into_iter().map(|u| u.notifier).collect());
+        }
         Ok(Durable { store: opened.store, restored: opened.restored, courier, _lock: lock })
     }
 
@@ -67,10 +74,49 @@ impl Durable {
     }
 }
 
-/// Everybody the configuration wants told, with the secrets this needs.
-pub fn receivers(config: &Config) -> Result<Vec<Sink>, StartError> {
+/// Everybody the configuration wants told, and those whose secrets cannot be read.
+pub fn receivers(config: &Config) -> (Vec<Sink>, Vec<Unreadable>) {
     courier::sinks(&config.notifiers, &|name| std::env::var(name).ok())
-        .map_err(|(notifier, source)| StartError::Secret { notifier, source })
+}
+
+/// Says which receivers nobody can reach: to the log and, once a day, to those that can be reached.
+fn complain(config: &Config, unreadable: &[Unreadable], to: Vec<NotifierName>, store: &Store, courier: &Arc<Courier>) {
+    let at = wall();
+    for Unreadable { notifier, error } in unreadable {
+        tracing::warn!(
+            notifier = %notifier.name,
+            "nobody is told through it: {error}; its notices wait (failoverd notify-test {} tries it)",
+            notifier.name
+        );
+    }
+    if to.is_empty() {
+        tracing::warn!("no receiver can be reached: nobody will be paged");
+        return;
+    }
+    let notices = unreadable.iter().map(|Unreadable { notifier, error }| Notice {
+        id: format!("notifier-{}-{}", notifier.name, at.secs() / 86_400),
+        kind: NoticeKind::NotifierTrouble,
+        severity: Severity::Warning,
+        at,
+        cluster: config.settings.cluster.clone(),
+        instance: config.settings.instance.clone(),
+        policy: None,
+        incident: None,
+        observe: false,
+        title: format!("nobody is told through notifier {}", notifier.name),
+        why: vec![error.to_string()],
+        moved: None,
+        timeline: Vec::new(),
+        next: vec!["its notices wait, at most 3 days; a secret in a file is looked for every minute".into()],
+        undo: Some(format!("failoverd notify-test {}", notifier.name)),
+        to: to.clone(),
+    });
+    let entry = JournalEntry { notices: notices.collect(), ..JournalEntry::default() };
+    let (courier, notices) = (Arc::clone(courier), entry.notices.clone());
+    store.commit(0, entry, move |result| match result {
+        Ok(()) => courier.nudge(),
+        Err(_) => courier.direct(notices),
+    });
 }
 
 /// A store and its courier as a controller's keeper.

@@ -38,11 +38,32 @@ struct World {
     told: Mutex<Vec<Notice>>,
     store_broken: bool,
     write_takes: Duration,
+    bad: Bad,
+}
+
+/// What goes wrong inside every adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Bad {
+    #[default]
+    Nothing,
+    Panics,
+    Hangs,
+}
+
+impl World {
+    async fn go_wrong(&self) {
+        match self.bad {
+            Bad::Nothing => {}
+            Bad::Panics => panic!("an adapter's bug"),
+            Bad::Hangs => std::future::pending().await,
+        }
+    }
 }
 
 impl ZoneReader for World {
     fn resolve_zone<'a>(&'a self, _: &'a ZoneRef, _: bool) -> BoxFuture<'a, Result<ZoneInfo, ApiError>> {
         Box::pin(async {
+            self.go_wrong().await;
             Ok(ZoneInfo {
                 id: ZoneId::new("Z1"),
                 name: RecordName::new("example.com").unwrap(),
@@ -57,10 +78,16 @@ impl ZoneReader for World {
         _: &'a RecordName,
         _: &'a RecordName,
     ) -> BoxFuture<'a, Called<Result<RecordRead, ApiError>>> {
-        Box::pin(async { Called { result: Ok(RecordRead { sets: vec![], fence: vec![] }), calls: 3 } })
+        Box::pin(async {
+            self.go_wrong().await;
+            Called { result: Ok(RecordRead { sets: vec![], fence: vec![] }), calls: 3 }
+        })
     }
     fn change_status<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<ChangeStatus, ApiError>> {
-        Box::pin(async { Ok(ChangeStatus::Insync) })
+        Box::pin(async {
+            self.go_wrong().await;
+            Ok(ChangeStatus::Insync)
+        })
     }
     fn list_zone<'a>(&'a self, _: &'a ZoneId) -> BoxFuture<'a, Called<Result<Listing, ApiError>>> {
         Box::pin(async { Called { result: Ok(vec![]), calls: 1 } })
@@ -71,6 +98,7 @@ impl ZoneWriter for World {
     fn change<'a>(&'a self, _: &'a ZoneId, _: &'a [Change], _: &'a str) -> BoxFuture<'a, WriteAnswer> {
         Box::pin(async {
             self.writes.fetch_add(1, Ordering::SeqCst);
+            self.go_wrong().await;
             tokio::time::sleep(self.write_takes).await;
             WriteAnswer::Accepted { change_id: "C1".into() }
         })
@@ -81,16 +109,28 @@ impl Senses for World {
     fn replace(&self, _: &[(PolicyIdx, Policy)]) {}
     fn pace(&self, _: PolicyIdx, _: bool) {}
     fn witness<'a>(&'a self, witness: &'a Witness) -> BoxFuture<'a, bool> {
-        Box::pin(std::future::ready(witness.name.as_str() == "good"))
+        Box::pin(async {
+            self.go_wrong().await;
+            witness.name.as_str() == "good"
+        })
     }
     fn probe_at<'a>(&'a self, _: &'a Target, _: IpAddr) -> BoxFuture<'a, Outcome> {
-        Box::pin(std::future::ready(Outcome::Up))
+        Box::pin(async {
+            self.go_wrong().await;
+            Outcome::Up
+        })
     }
     fn ask<'a>(&'a self, _: SocketAddr, _: &'a RecordName, _: Family) -> BoxFuture<'a, DnsAnswer> {
-        Box::pin(std::future::ready(DnsAnswer::Nothing))
+        Box::pin(async {
+            self.go_wrong().await;
+            DnsAnswer::Nothing
+        })
     }
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>> {
-        Box::pin(std::future::ready(names.iter().map(|_| SERVER.parse().unwrap()).collect()))
+        Box::pin(async {
+            self.go_wrong().await;
+            names.iter().map(|_| SERVER.parse().unwrap()).collect()
+        })
     }
 }
 
@@ -176,6 +216,49 @@ fn notice() -> Notice {
         next: vec![],
         undo: None,
         to: vec![],
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_panics_or_hangs_is_answered_too() {
+    for bad in [Bad::Panics, Bad::Hangs] {
+        let world = Arc::new(World { bad, ..World::default() });
+        let (mut dispatch, mut wakeups) = dispatch(&world, Can::Write);
+        let (policy, intent) = (PolicyIdx(7), IntentId("i1".into()));
+        let name = RecordName::new("www.example.com").unwrap();
+        let (zone, zone_ref) = (ZoneIdx(0), ZoneRef { name: Some(name.clone()), id: None });
+        dispatch.learn_names(&dispatch.policy(policy).unwrap().zone.clone(), vec!["ns1".into()]);
+        let (record, id, fence) = (0, ZoneId::new("Z1"), name.clone());
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let actions = [
+            Action::WitnessRound,
+            Action::Call(ApiCall::ResolveZone { zone, zone_ref, servers: true }),
+            Action::Call(ApiCall::ReadRecord { policy, record, zone: id, name, fence }),
+            Action::Call(ApiCall::GetChange { intent, change_id: "C1".into() }),
+            Action::AskOne { policy },
+            Action::AskAll { policy },
+            Action::ProbeByName { policy, target: TargetIdx(0), address },
+            write(),
+        ];
+        for action in actions {
+            let what = format!("{bad:?} {action:?}");
+            dispatch.carry_out(action);
+            let wakeup = timeout(Duration::from_secs(90), wakeups.recv()).await.expect(&what).unwrap();
+            let ill = match wakeup {
+                Wakeup::Zone { result, .. } => result.is_err(),
+                Wakeup::Event(event) => match *event {
+                    Event::Witnessed(round) => round.len() == 2 && round.iter().all(|w| !w.answered),
+                    Event::Read { result, .. } => result.is_err(),
+                    Event::Synced { result, .. } => result.is_err(),
+                    Event::Observed { answers, .. } | Event::Answers { answers, .. } => answers.is_empty(),
+                    Event::ByName { probe, .. } => matches!(probe.outcome, Outcome::Unknown(_)),
+                    Event::Answered { answer, .. } => matches!(answer, WriteAnswer::Ambiguous(_)),
+                    _ => false,
+                },
+                _ => false,
+            };
+            assert!(ill, "{what}");
+        }
     }
 }
 

@@ -34,6 +34,7 @@ fn kind_name(kind: NoticeKind) -> &'static str {
         NoticeKind::ApiFine => "api_fine",
         NoticeKind::StoreTrouble => "store_trouble",
         NoticeKind::StoreFine => "store_fine",
+        NoticeKind::NotifierTrouble => "notifier_trouble",
         NoticeKind::Test => "test",
     }
 }

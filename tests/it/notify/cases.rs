@@ -34,7 +34,7 @@ pub fn moved() -> Notice {
     of_kind(NoticeKind::Moved, Severity::Info, "web moved from us-east-1 to eu-west-1", "failoverd failback web")
 }
 
-const KINDS: [(NoticeKind, Severity, &str, &str); 23] = {
+const KINDS: [(NoticeKind, Severity, &str, &str); 24] = {
     use NoticeKind as K;
     use Severity::{Critical, Info, Warning};
     [
@@ -70,6 +70,7 @@ const KINDS: [(NoticeKind, Severity, &str, &str); 23] = {
             "failoverd doctor",
         ),
         (K::StoreFine, Info, "the state file can be written again", ""),
+        (K::NotifierTrouble, Warning, "nobody is told through notifier ops-slack", "failoverd notify-test ops-slack"),
         (K::Test, Info, "test notice: this receiver is configured", ""),
     ]
 };

@@ -42,14 +42,14 @@ impl Context {
         }
     }
 
-    /// [`Context::load`] for what runs unattended: which file it is, and every warning, go to the log.
+    /// [`Context::load`] for what runs unattended: which file it is, and that there are warnings, go to the log.
     pub fn load_aloud(&self) -> Result<Config, Failure> {
         let located = self.found()?;
         let config =
             config::load(&located.path, &environment).map_err(|errors| refuse(&errors, Some(&located.path)))?;
         tracing::info!(path = %located.path.display(), why = located.why, "configuration");
-        for w in &config.warnings {
-            tracing::warn!(file = %w.file.display(), line = w.line, "{}; {}", w.what, w.fix);
+        if let Some(line) = warnings(&config) {
+            tracing::warn!("{line}");
         }
         Ok(config)
     }
@@ -66,6 +66,12 @@ impl Context {
         }
         Ok(located)
     }
+}
+
+/// One line about all warnings of a configuration.
+pub fn warnings(config: &Config) -> Option<String> {
+    let warnings = super::count(config.warnings.len(), "warning", "warnings");
+    (!config.warnings.is_empty()).then(|| format!("{warnings}; failoverd check shows them"))
 }
 
 /// A way to a daemon, and the configuration on disk, which may be broken.
@@ -123,7 +129,10 @@ impl From<StartError> for Failure {
             StartError::Socket(_) => {
                 (Exit::Error, Some("remove what lies there, or name another state file with `state = \"…\"`"))
             }
-            StartError::Lock(_) | StartError::Store(_) | StartError::Notify(_) | StartError::Signals(_) => {
+            StartError::Lock(LockError::Held { .. }) => {
+                (Exit::Error, Some("failoverd status asks the daemon that runs; a `once` is over after a while"))
+            }
+            StartError::Store(_) | StartError::Notify(_) | StartError::Signals(_) | StartError::Sightless => {
                 (Exit::Error, None)
             }
         };

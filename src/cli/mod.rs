@@ -169,6 +169,7 @@ pub fn run() -> Exit {
     let verbose = matches!(args.command, Command::Run(_) | Command::Once(_));
     logging::start(args.log, verbose);
     let context = Context::new(args.config);
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&Failure::error(format!("cannot start threads: {error}"))),
@@ -199,6 +200,16 @@ pub fn run() -> Exit {
     match done {
         Ok(exit) => exit,
         Err(failure) => complain(&failure),
+    }
+}
+
+/// Every probe is a socket: takes as many open files as the machine allows us.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Without it fewer probes run at once; no reason not to start.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
 

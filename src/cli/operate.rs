@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::control::client::{AskError, ask, person};
 use crate::control::protocol::{Answer, Request};
+use crate::runtime::assembly::StartError;
 use crate::runtime::once;
+use crate::store::LockError;
 
 use super::output::{data, talk};
 use super::{Context, Done, Exit, Failure};
@@ -60,24 +62,49 @@ pub async fn adopt(context: &Context, args: AdoptArgs) -> Done {
     carry_out(context, Request::Adopt { policy: args.policy, to: args.to, reason: args.reason }).await
 }
 
+/// Tries while the state file is held without a daemon to ask: one starts or stops, or a `once` runs.
+const TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(250);
+
 async fn carry_out(context: &Context, request: Request) -> Done {
     let reach = context.reach()?;
-    let answer = match ask(&reach.state, request.clone()).await {
-        Ok(answer) => {
-            reach.warn_of_old();
-            answer
+    for left in (0..TRIES).rev() {
+        match ask(&reach.state, request.clone()).await {
+            Ok(answer) => {
+                reach.warn_of_old();
+                show(&answer);
+                return verdict(answer);
+            }
+            Err(AskError::NoDaemon(_)) => {}
+            Err(error) => return Err(super::ask_failed(error)),
         }
-        Err(AskError::NoDaemon(_)) => {
-            talk("no daemon is running; doing it from here");
-            once::command(&reach.config()?, request, person(), DEADLINE).await?
+        let config = reach.valid()?.clone();
+        if left == TRIES - 1 {
+            talk("no daemon answers; doing it from here");
         }
-        Err(error) => return Err(super::ask_failed(error)),
-    };
+        match once::command(config, request.clone(), person(), DEADLINE, &mut show).await {
+            Ok(answer) => return verdict(answer),
+            Err(StartError::Lock(LockError::Held { holder, .. })) if left > 0 => {
+                if left == TRIES - 1 {
+                    talk(&format!("{holder} holds the state file and does not answer yet; waiting"));
+                }
+                tokio::time::sleep(BETWEEN_TRIES).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::error("neither a daemon nor this command could do it").next("failoverd status"))
+}
+
+fn show(answer: &Answer) {
+    if let Answer::Accepted { text } = answer {
+        data(&format!("{text}\n"));
+    }
+}
+
+fn verdict(answer: Answer) -> Done {
     match answer {
-        Answer::Accepted { text } => {
-            data(&format!("{text}\n"));
-            Ok(Exit::Ok)
-        }
+        Answer::Accepted { .. } => Ok(Exit::Ok),
         Answer::Refused { text } => Err(Failure::new(Exit::Refused, text)),
         other => Err(super::unexpected(&other)),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::UnixMs;
-use crate::engine::report::{Report, Settled};
+use crate::engine::report::{LiveState, Report, Settled};
 use crate::runtime::plan;
 
 use super::once::Pass;
@@ -47,6 +47,9 @@ struct Planned<'a> {
 
 pub async fn run(context: &Context, args: Args) -> Done {
     let mut config = context.load()?;
+    if let Some(line) = super::context::warnings(&config) {
+        talk(&line);
+    }
     if let Some(name) = &args.policy {
         super::keep_only(&mut config.policies, name)?;
     }
@@ -72,9 +75,11 @@ pub async fn run(context: &Context, args: Args) -> Done {
                 data(&format!("{}\n", render::plan(report)));
             }
             let refused = reports.iter().filter(|r| r.wanted.is_some() && !render::changes(r)).count();
+            let unread = reports.iter().filter(|r| r.wanted.is_none() && r.live == LiveState::NotRead).count();
+            let unread_text = if unread > 0 { format!("{unread} not read, ") } else { String::new() };
             data(&format!(
-                "Plan: {changes} to change, {refused} refused, {} as they are.\n",
-                reports.len() - changes - refused
+                "Plan: {changes} to change, {refused} refused, {unread_text}{} as they are.\n",
+                reports.len() - changes - refused - unread
             ));
         }
     }

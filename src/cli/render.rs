@@ -82,7 +82,10 @@ pub fn plan(report: &Report) -> String {
         let _ = writeln!(text, "{record}. {kinds}  ttl {}   zone {}   {change}", report.ttl.secs(), report.zone);
     }
     let Some(wanted) = &report.wanted else {
-        let _ = writeln!(text, "  = {}  no change", live(&report.live));
+        let _ = match report.live {
+            LiveState::NotRead => writeln!(text, "  ? the live record could not be read, so nothing is known"),
+            _ => writeln!(text, "  = {}  no change", live(&report.live)),
+        };
         return text;
     };
     let to = wanted.to.as_ref().and_then(|name| report.targets.iter().find(|t| t.name == *name));

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::calendar::{OpenHours, is_open_at, next_edge};
 use crate::config::Config;
+use crate::config::calendar::{OpenHours, is_open_at, next_edge};
 use crate::dns::route53::{self, ConnectError};
 use crate::domain::{UnixMs, Window};
 use crate::engine::Mode;
@@ -35,6 +35,8 @@ pub enum StartError {
     Provider(#[from] ConnectError),
     #[error(transparent)]
     Notify(#[from] crate::notify::ClientError),
+    #[error("probing ended by itself, which is a defect of failoverd; start it again and report the log")]
+    Sightless,
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("the state directory {path} cannot be made: {source}")]

@@ -9,6 +9,7 @@
 //! time ───┘                       └─ journal, replies
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -116,7 +117,9 @@ pub struct Controller {
     watchdog: Option<Duration>,
     commands: u64,
     /// What the provider said last instead of an answer about a zone.
-    provider_trouble: Option<String>,
+    provider_trouble: BTreeMap<ZoneIdx, String>,
+    /// The schedule of probes has ended, which only a bug can do.
+    sightless: bool,
     actions: Vec<Action>,
 }
 
@@ -145,7 +148,8 @@ impl Controller {
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
             commands: 0,
-            provider_trouble: None,
+            provider_trouble: BTreeMap::new(),
+            sightless: false,
             actions,
         };
         controller.dispatch.replace(controller.fleet.policies());
@@ -227,7 +231,14 @@ impl Controller {
         }
         tokio::select! {
             Some(wakeup) = self.inbox.recv() => wakeup,
-            Some(batch) = self.probes.recv() => Wakeup::Probes(batch),
+            batch = self.probes.recv() => match batch {
+                Some(batch) => Wakeup::Probes(batch),
+                None => {
+                    tracing::error!("the schedule of probes ended; failoverd stops, since it sees nothing any more");
+                    self.sightless = true;
+                    Wakeup::Stop
+                }
+            },
             () = sleep_until(wake) => why,
         }
     }
@@ -242,9 +253,9 @@ impl Controller {
                 match &result {
                     Ok(info) if info.name_servers.is_empty() => {}
                     Ok(info) => self.dispatch.learn_names(&zone_ref, info.name_servers.clone()),
-                    Err(error) => self.provider_failed(&zone_ref, error),
+                    Err(error) => self.provider_failed(zone, &zone_ref, error),
                 }
-                if result.is_ok() && self.provider_trouble.take().is_some() {
+                if result.is_ok() && self.provider_trouble.remove(&zone).is_some() {
                     tracing::info!(zone = %zone_ref, "the provider answers again");
                 }
                 self.feed(Event::ZoneResolved { zone, result });
@@ -264,20 +275,25 @@ impl Controller {
     }
 
     /// Said when it starts or changes, not at each try.
-    fn provider_failed(&mut self, zone: &ZoneRef, error: &ApiError) {
-        if self.provider_trouble.as_ref() != Some(&error.message) {
+    fn provider_failed(&mut self, idx: ZoneIdx, zone: &ZoneRef, error: &ApiError) {
+        if self.provider_trouble.get(&idx) != Some(&error.message) {
             tracing::warn!(
                 %zone,
                 "the zone cannot be found: {}; probing goes on, nothing can be moved until this is cured",
                 error.message
             );
-            self.provider_trouble = Some(error.message.clone());
+            self.provider_trouble.insert(idx, error.message.clone());
         }
     }
 
     /// Why the zone of a policy could not be found, when that was so last.
     pub fn provider_trouble(&self) -> Option<&str> {
-        self.provider_trouble.as_deref()
+        self.provider_trouble.values().next().map(String::as_str)
+    }
+
+    /// True when nothing is probed any more: the process must end, so that a new one sees again.
+    pub fn is_sightless(&self) -> bool {
+        self.sightless
     }
 
     /// One event in, all its actions out, in order.

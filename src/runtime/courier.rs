@@ -309,7 +309,8 @@ impl Round {
         {
             return shut;
         }
-        let sink = lock(&self.shared.sinks).get(&notifier).cloned().or_else(|| self.shared.unlock(&notifier));
+        let ready = lock(&self.shared.sinks).get(&notifier).cloned();
+        let sink = ready.or_else(|| self.shared.unlock(&notifier));
         let Some(sink) = sink else {
             let waits = lock(&self.shared.unreadable).contains_key(&notifier);
             if waits && (self.shared.now)().since(notice.at) < PATIENCE {

@@ -4,6 +4,7 @@
 //! unreachable provider is no reason not to start: probing goes on and the engine tells.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,9 @@ use super::systemd;
 
 /// Most transitions one request gets.
 const MOST_HISTORY: u32 = 10_000;
+
+/// How long a stop waits for receivers.
+const LAST_NOTICES: Duration = Duration::from_secs(5);
 
 pub struct Daemon {
     pub config: Config,
@@ -64,11 +68,19 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     systemd::stopping();
     served.abort();
     let clean = controller.stop().await;
+    let sightless = controller.is_sightless();
     drop(controller);
     listener.abort();
     // The socket's file goes with its task; the courier can end when nobody else holds it.
     let _ = tokio::join!(served, listener);
+    let left = durable.flush_notices(LAST_NOTICES).await;
+    if left > 0 {
+        tracing::warn!(left, "notices are not delivered yet; the next start sends them");
+    }
     durable.close().await;
+    if sightless {
+        return Err(StartError::Sightless);
+    }
     if clean {
         tracing::info!("stopped");
     } else {

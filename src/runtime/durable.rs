@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::config::Config;
-use crate::engine::journal::{JournalEntry, Restored};
 use crate::domain::NotifierName;
+use crate::engine::journal::{JournalEntry, Restored};
 use crate::engine::notice::{Notice, NoticeKind, Severity};
 use crate::notify::{self, Sink};
 use crate::store::{self, Rollup, StateLock, Store};

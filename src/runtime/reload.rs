@@ -88,12 +88,7 @@ fn needs_restart(started: &Config, now: &Config) -> Vec<&'static str> {
 }
 
 /// [`reload`] with everything said: to the log and to systemd.
-pub async fn reload_aloud(
-    path: &Path,
-    started: &Config,
-    inbox: &mpsc::UnboundedSender<Wakeup>,
-    courier: &Courier,
-) {
+pub async fn reload_aloud(path: &Path, started: &Config, inbox: &mpsc::UnboundedSender<Wakeup>, courier: &Courier) {
     systemd::reloading();
     match reload(path, started, inbox, courier).await {
         Ok(policies) => {

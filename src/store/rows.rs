@@ -18,6 +18,10 @@ const DAY_MS: u64 = 86_400_000;
 const ROLLUP_DAYS: u64 = 14;
 /// Notices nobody waits for any more, dead letters included.
 const NOTICE_DAYS: u64 = 90;
+/// History, and intents that have their outcome.
+const JOURNAL_DAYS: u64 = 400;
+/// Transitions kept whatever their age: a clock that once jumped ahead takes no history with it.
+const TRANSITIONS_KEPT: i64 = 10_000;
 
 /// Why one write failed: SQLite, or the entry itself.
 pub(super) enum Failed {
@@ -153,6 +157,11 @@ pub(super) fn prune(conn: &Connection, now: UnixMs) -> SqlResult<()> {
          AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.notice = notices.id AND outbox.dead = 0)",
         params![before(NOTICE_DAYS)],
     )?;
+    conn.execute(
+        "DELETE FROM transitions WHERE id <= (SELECT max(id) FROM transitions) - ?2 AND at < ?1",
+        params![before(JOURNAL_DAYS), TRANSITIONS_KEPT],
+    )?;
+    conn.execute("DELETE FROM intents WHERE outcome IS NOT NULL AND decided_at < ?1", params![before(JOURNAL_DAYS)])?;
     Ok(())
 }
 

@@ -486,3 +486,23 @@ fn a_store_in_memory_works_like_a_file() {
     commit(&opened.store, entry(1)).unwrap();
     assert_eq!(wait(opened.store.outbox_pending()).unwrap(), 1);
 }
+
+#[test]
+fn history_and_closed_intents_go_after_four_hundred_days_but_never_the_newest_or_an_open_intent() {
+    let (_dir, path) = scratch();
+    let store = open(&path, NOW).unwrap().store;
+    let closed = intent("closed", Some(IntentOutcome::Committed));
+    commit(&store, JournalEntry { intents: vec![closed, intent("open", None)], ..JournalEntry::default() }).unwrap();
+    let many = (0..10_003).map(|n| transition(&format!("step {n}"))).collect();
+    commit(&store, JournalEntry { transitions: many, ..JournalEntry::default() }).unwrap();
+    store.close();
+    let day = 86_400_000;
+    for (days, transitions, intents) in [(399, 10_003, 2), (401, 10_000, 1)] {
+        let store = open(&path, UnixMs(NOW.0 + days * day)).unwrap().store;
+        let count = |sql: &'static str| inside(&store, move |c| c.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap());
+        assert_eq!(count("SELECT count(*) FROM transitions"), transitions, "after {days} days");
+        assert_eq!(count("SELECT count(*) FROM intents"), intents, "after {days} days");
+        store.close();
+    }
+    assert_eq!(open(&path, NOW).unwrap().restored.open_intents.len(), 1);
+}

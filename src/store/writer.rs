@@ -105,8 +105,9 @@ impl Writer {
 
     /// The minutes of the rollups are the only clock of this thread.
     fn prune_when_due(&mut self, writes: &[(Write, Done)]) {
-        let newest = writes.iter().filter_map(|(w, _)| w.newest_minute()).max().unwrap_or_default();
-        if newest.0.saturating_sub(self.pruned.0) >= PRUNE_EVERY_MS {
+        let Some(newest) = writes.iter().filter_map(|(w, _)| w.newest_minute()).max() else { return };
+        // A clock that was set back must not end retention either.
+        if newest.0.abs_diff(self.pruned.0) >= PRUNE_EVERY_MS {
             match rows::prune(&self.conn, newest) {
                 Ok(()) => self.pruned = newest,
                 Err(error) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::real::daemon::{Process, failoverd, finish};
+use crate::real::sink::Sink;
 use crate::real::{wait_for, wait_until};
 use crate::servers::Mode;
 use place::Place;
@@ -179,6 +180,38 @@ async fn an_unreachable_provider_ends_a_plan_with_five_and_no_daemon() {
     wait_until("probing goes on", || place.say(&["status"]).out.contains("east up, west up"));
     assert!(daemon.lines_with("the zone cannot be found").len() == 1, "said once");
     assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_missing_stops_no_daemon_and_the_other_receivers_hear_of_it() {
+    let place = Place::new().await;
+    let sink = Sink::start();
+    let main = place.path().join("failoverd.toml");
+    let text = std::fs::read_to_string(&main).unwrap();
+    let notifiers = format!(
+        "[[notifier]]\nname = \"ops\"\ntype = \"slack\"\nurl = {{ file = \"gone\" }}\n\
+         [[notifier]]\nname = \"audit\"\ntype = \"webhook\"\nurl = \"{}\"\n",
+        sink.url()
+    );
+    std::fs::write(&main, text + &notifiers).unwrap();
+    let mut daemon = place.daemon(&["run"]);
+    assert_eq!(daemon.lines_with("nobody is told through it").len(), 1);
+    sink.wait("about the other notifier", |n| n["data"]["title"] == "nobody is told through notifier ops");
+    wait_until("steady", || place.say(&["status"]).out.contains("steady"));
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_waits_while_the_state_file_is_held_without_a_daemon_to_ask() {
+    let place = Place::new().await;
+    place.expect(&["once"], 0);
+    let lock = failoverd::store::lock(&place.path().join("failoverd.db")).unwrap();
+    let mut freeze = Process::start(&mut place.command(&["freeze", "web", "--reason", "a test"]));
+    freeze.wait_log("does not answer yet; waiting");
+    drop(lock);
+    assert_eq!(freeze.wait_exit("freeze").code(), Some(0));
+    let status = place.json(&["status", "-o", "json"]);
+    assert_eq!(status["snapshots"][0]["frozen"]["reason"], "a test");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use failoverd::config::{NotifierKind, NotifierSettings, SecretSource};
 use failoverd::domain::{NotifierName, UnixMs};
 use failoverd::engine::journal::JournalEntry;
 use failoverd::engine::notice::Notice;
 use failoverd::notify::{Sink, SinkKind, client};
 use failoverd::runtime::clock::wall;
-use failoverd::runtime::courier::Courier;
+use failoverd::runtime::courier::{Courier, sinks};
 use failoverd::secret::Secret;
 use failoverd::store::{self, Store};
 use tokio::time::Instant;
@@ -209,6 +210,34 @@ async fn flush_is_bounded_and_new_receivers_take_over_after_a_reload() {
     courier.set_sinks(vec![sink("ops", &new)]);
     assert_eq!(courier.flush(ENOUGH).await, 0);
     assert_eq!(seen(&new), ["n0"]);
+}
+
+#[tokio::test]
+async fn notices_wait_for_a_secret_that_cannot_be_read_and_the_others_are_told() {
+    let desk = Desk::open();
+    let (well, locked) = (Receiver::start(OK).await, Receiver::start(OK).await);
+    let file = desk.dir.path().join("hook");
+    let settings = |n: &str| NotifierSettings {
+        name: NotifierName::new(n).unwrap(),
+        kind: NotifierKind::Webhook,
+        url: SecretSource::File(file.clone()),
+        secret: None,
+    };
+    let (none, unreadable) = sinks(&[settings("locked")], &|_| None);
+    assert!(none.is_empty() && unreadable[0].error.to_string().contains("cannot read"));
+    desk.put(vec![notice(0, &["locked", "well"]), notice(1, &["locked", "well"])]).await;
+    let courier = desk.courier(&[("well", &well)]);
+    courier.set_unreadable(vec![settings("locked")]);
+    until("the other one is told", async || seen(&well) == ["n0", "n1"]).await;
+    assert_eq!((desk.store.outbox_pending().await.unwrap(), desk.store.outbox_dead().await.unwrap()), (2, 0));
+
+    // Looked for again by a fresh courier, as after a minute or a restart.
+    courier.stop().await;
+    std::fs::write(&file, locked.url("/late")).unwrap();
+    let courier = desk.courier(&[]);
+    courier.set_unreadable(vec![settings("locked")]);
+    until("what waited is sent", async || seen(&locked) == ["n0", "n1"]).await;
+    courier.stop().await;
 }
 
 #[tokio::test]

@@ -156,3 +156,22 @@ impl CheckKind {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_tells_its_port_and_its_name_as_a_policy_writes_it() {
+        let plain = CheckKind::http(8080, &RecordName::new("www.example.com").unwrap(), "/");
+        let mut secure = plain.clone();
+        if let CheckKind::Http(http) = &mut secure {
+            http.tls = Some(TlsCheck { sni: "www".into(), verify: true, ca_file: None, min_cert_days: None });
+        }
+        let cases =
+            [(plain, 8080, "http"), (secure, 8080, "https"), (CheckKind::Tcp(TcpCheck { port: 53 }), 53, "tcp")];
+        for (kind, port, name) in cases {
+            assert_eq!((kind.port(), kind.name()), (port, name));
+        }
+    }
+}

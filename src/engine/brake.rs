@@ -149,3 +149,84 @@ impl Lock {
 fn wall_of(at: Tick, now: Now) -> UnixMs {
     UnixMs(now.wall.0.saturating_sub(now.mono.since(at).as_millis() as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Now = Now { mono: Tick(10_000_000), wall: UnixMs(1_800_000_000_000) };
+
+    fn later(secs: u64) -> Now {
+        let d = Duration::from_secs(secs);
+        Now { mono: START.mono + d, wall: START.wall + d }
+    }
+
+    #[test]
+    fn a_lock_doubles_its_hold_down_from_five_to_sixty_minutes() {
+        let mut brakes = Brakes::default();
+        brakes.lock_again(START);
+        assert_eq!(brakes.locked, None, "a move without lock-out locks nothing");
+        brakes.lock(START);
+        let mut minutes = Vec::new();
+        for _ in 0..6 {
+            minutes.push(brakes.locked.map(|l| l.hold_down.as_secs() / 60));
+            brakes.lock(later(1));
+            brakes.lock_again(START);
+        }
+        assert_eq!(minutes, [5, 10, 20, 40, 60, 60].map(Some));
+        let lock = brakes.locked.unwrap();
+        assert_eq!(lock.left(later(3599).mono), Some(Duration::from_secs(1)));
+        assert_eq!(lock.left(later(3600).mono), None);
+    }
+
+    #[test]
+    fn moves_are_counted_for_an_hour_and_a_peer_tells_of_as_many_as_it_knows() {
+        let mut brakes = Brakes::default();
+        brakes.at_least(3, START.mono, START.mono);
+        brakes.at_least(2, START.mono, START.mono);
+        assert_eq!(brakes.moves_last_hour(START.mono), 3);
+        brakes.count_move(later(60).mono, later(60).mono);
+        assert_eq!(brakes.moves_last_hour(later(3599).mono), 4);
+        assert_eq!(brakes.moves_last_hour(later(3600).mono), 1);
+        brakes.at_least(9, START.mono, later(3600).mono);
+        assert_eq!(brakes.moves_last_hour(later(3600).mono), 1, "what a peer counted long ago is over");
+        assert_eq!(brakes.moves.len(), 1, "and nothing old is kept");
+        for _ in 0..3 {
+            brakes.count_repair(START.mono);
+        }
+        assert_eq!(brakes.repairs_last_hour(later(3599).mono), 3);
+        assert_eq!(brakes.repairs_last_hour(later(3600).mono), 0);
+        brakes.forget_moves();
+        assert_eq!((brakes.moves_last_hour(START.mono), brakes.repairs_last_hour(START.mono)), (0, 0));
+    }
+
+    #[test]
+    fn a_restart_keeps_what_is_left_of_every_deadline() {
+        let mut brakes = Brakes { hold_down_until: Some(later(90).mono), failback_blocked: true, ..Brakes::default() };
+        brakes.count_move(START.mono, START.mono);
+        brakes.lock(START);
+        let snapshot = PolicySnapshot {
+            policy: crate::domain::PolicyId::new("web").unwrap(),
+            at: later(30).wall,
+            epoch: crate::domain::Epoch(1),
+            targets: Vec::new(),
+            moves: brakes.moves_as_wall(later(30)),
+            hold_down_until: brakes.hold_down_as_wall(later(30)),
+            locked: brakes.lock_as_snapshot(later(30)),
+            frozen: None,
+            failback_blocked: brakes.failback_blocked,
+            unverified: true,
+        };
+        assert_eq!((snapshot.moves.as_slice(), snapshot.hold_down_until), (&[START.wall][..], Some(later(90).wall)));
+        // Another process, whose clock began elsewhere, 30 s later.
+        let now = Now { mono: Tick(5_000_000), wall: later(60).wall };
+        let restored = Brakes::restore(&snapshot, now);
+        assert_eq!(restored.hold_down_left(now.mono), Some(Duration::from_secs(30)));
+        assert_eq!(restored.locked.unwrap().left(now.mono), Some(Duration::from_secs(240)));
+        assert_eq!(
+            (restored.moves_last_hour(now.mono), restored.failback_blocked, restored.unverified),
+            (1, true, true)
+        );
+        assert_eq!(restored.hold_down_left(now.mono + Duration::from_secs(30)), None);
+    }
+}

@@ -35,7 +35,8 @@ pub enum Mode {
 /// taken for one of the new version.
 pub struct Fleet {
     pub(super) shared: Shared,
-    policies: Vec<Option<PolicyState>>,
+    /// Numbers are never reused, so an emptied slot stays; boxed, it is one word.
+    policies: Vec<Option<Box<PolicyState>>>,
     /// When each policy wants to be looked at; the ordered timer index.
     timers: BTreeSet<(Tick, PolicyIdx)>,
     store_retry: Option<Tick>,
@@ -94,7 +95,7 @@ impl Fleet {
             self.shared.sight.add_target(region);
         }
         self.shared.policies += 1;
-        self.policies.push(Some(PolicyState::new(idx, zone, policy, snapshot, now)));
+        self.policies.push(Some(Box::new(PolicyState::new(idx, zone, policy, snapshot, now))));
         self.timers.insert((now.mono, idx));
         idx
     }
@@ -213,11 +214,11 @@ impl Fleet {
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = (PolicyIdx, &PolicyState)> {
-        self.policies.iter().flatten().map(|p| (p.idx, p))
+        self.policies.iter().flatten().map(|p| (p.idx, &**p))
     }
 
     pub(super) fn state(&self, idx: PolicyIdx) -> Option<&PolicyState> {
-        self.policies.get(idx.index())?.as_ref()
+        self.policies.get(idx.index())?.as_deref()
     }
 
     /// Works on one policy, then looks at everything that follows from it.

@@ -194,9 +194,9 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if shared.sight.has_witnesses() && want.kind != Kind::Repair {
         match since {
             Some(since) if shared.sight.proven_since(since) => {}
-            Some(_) => list.add(
+            Some(since) => list.add(
                 Rule::NoSight,
-                format!("{} since the doubt began, a majority is needed", shared.sight.witness_text()),
+                format!("{}, a majority is needed", shared.sight.text_since(since)),
                 "a witness round is under way",
             ),
             None => {}

@@ -47,6 +47,7 @@ impl PolicyState {
             incident: None,
             brakes: restored.map(|r| Brakes::restore(r, now)).unwrap_or_default(),
             write: None,
+            open_intents: Vec::new(),
             settling: Vec::new(),
             refused: None,
             would: None,
@@ -78,8 +79,10 @@ impl PolicyState {
         self.known_epoch = self.known_epoch.max(intent.epoch);
         if intent.change_id.is_some() {
             Settling::restored(self, cx, intent);
-        } else {
+        } else if self.write.is_none() {
             self.write = Some(Writing::restored(intent, cx.now.mono));
+        } else {
+            self.open_intents.push(intent);
         }
     }
 

@@ -13,6 +13,8 @@ use super::event::Witnessed;
 /// Two regions that began failing within this of each other failed "at once".
 const AT_ONCE: Duration = Duration::from_secs(60);
 const CALM_ROUND: Duration = Duration::from_secs(30);
+/// Many policies that begin to doubt at once share their rounds.
+const HURRIED_ROUND: Duration = Duration::from_millis(200);
 const DOUBT_ROUND: Duration = Duration::from_secs(1);
 /// A round that brought no answer is given up after this.
 const ROUND_LIMIT: Duration = Duration::from_secs(10);
@@ -87,7 +89,7 @@ impl Sight {
             return None;
         }
         if self.hurried {
-            return Some(Tick(0));
+            return Some(self.last_round.map_or(Tick(0), |at| at + HURRIED_ROUND));
         }
         let period = if doubt || self.blind.is_some() { DOUBT_ROUND } else { CALM_ROUND };
         match (self.last_round, self.outstanding) {
@@ -121,12 +123,17 @@ impl Sight {
 
     /// A strict majority answered probes started at or after `since`, and answers still.
     pub fn proven_since(&self, since: Tick) -> bool {
-        let good = self
-            .witnesses
-            .iter()
-            .filter(|w| w.latest == Some(true) && w.answered.is_some_and(|at| at >= since))
-            .count();
-        self.witnesses.is_empty() || good * 2 > self.witnesses.len()
+        self.witnesses.is_empty() || self.good_since(since) * 2 > self.witnesses.len()
+    }
+
+    fn good_since(&self, since: Tick) -> usize {
+        let good = |w: &&WitnessState| w.latest == Some(true) && w.answered.is_some_and(|at| at >= since);
+        self.witnesses.iter().filter(good).count()
+    }
+
+    /// `1 of 3 witnesses answered since the doubt began`.
+    pub fn text_since(&self, since: Tick) -> String {
+        format!("{} of {} witnesses answered since the doubt began", self.good_since(since), self.witnesses.len())
     }
 
     /// `2 of 3 witnesses answer`.

@@ -102,6 +102,8 @@ pub(super) struct PolicyState {
     pub incident: Option<Incident>,
     pub brakes: Brakes,
     pub write: Option<Writing>,
+    /// Left open by earlier runs; resolved one after the other before anything is decided.
+    pub open_intents: Vec<Intent>,
     pub settling: Vec<Settling>,
     pub refused: Option<Refused>,
     /// Destination last announced by an observing process.

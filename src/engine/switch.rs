@@ -267,6 +267,9 @@ pub(super) fn renew(p: &mut PolicyState, now: Tick) {
 
 /// Time passed: a decision that nothing asks for any more dies before it is sent.
 pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
+    if p.write.is_none() && !p.open_intents.is_empty() {
+        p.write = Some(Writing::restored(p.open_intents.remove(0), cx.now.mono));
+    }
     let Some(write) = &p.write else { return };
     if let Phase::Resolving { read_at } = write.phase
         && read_at <= cx.now.mono

@@ -8,7 +8,7 @@ use failoverd::domain::*;
 use failoverd::engine::action::{Action, ApiCall};
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
-use failoverd::engine::intent::{IntentId, Kind};
+use failoverd::engine::intent::{Intent, IntentId, Kind};
 use failoverd::engine::journal::{Restored, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report::{PolicyState, Rule, Settled};
@@ -339,6 +339,101 @@ fn brakes_survive_a_reload_of_their_policy() {
     drive.take(out);
     let report = report(&drive.fleet, PolicyIdx(1), at(drive.ms)).unwrap();
     assert!(report.brakes.frozen.unwrap().contains("deploy"));
+}
+
+#[test]
+fn the_brakes_of_a_peer_survive_a_reload_too() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    let written = format!("t={}", 1_800_000_000 + drive.ms / 1000 + 290);
+    let peer = fence(&policy(1, 0), "b", 8).replace("k=adopt", "k=failover").replace("t=1700000000", &written);
+    drive.fences.insert("web1.example.com".into(), peer);
+    drive.pass(310_000);
+    let mut changed = policy(1, 0);
+    changed.ttl = Ttl::new(60).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(drive.fleet.reload(vec![changed], at(drive.ms), &mut out), Ok(()));
+    drive.take(out);
+    for up in [true, false, false] {
+        drive.second(&[(1, [up, true])]);
+    }
+    assert!(drive.rules(1).contains(&Rule::PeerRecent), "{:?}", drive.rules(1));
+    assert!(drive.writes.is_empty(), "a peer's move is not reversed at once");
+    for _ in 0..120 {
+        drive.second(&[(1, [false, true])]);
+    }
+    assert_eq!(drive.writes.len(), 1, "and after twice the hold-down it is");
+}
+
+#[test]
+fn a_write_that_is_not_in_sync_yet_holds_a_reload_back() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    let freeze = Command { kind: CommandKind::Freeze, policy: None, by: "ann".into(), reason: "deploy".into() };
+    drive.feed(Event::Command { id: 1, command: freeze });
+    drive.accept(0);
+    let mut changed = policy(1, 0);
+    changed.ttl = Ttl::new(60).unwrap();
+    let error = drive.fleet.reload(vec![changed.clone()], at(drive.ms), &mut Vec::new()).unwrap_err();
+    assert!(error.contains("write without an outcome"), "{error}");
+    drive.pass(5000);
+    assert_eq!(drive.fleet.reload(vec![changed], at(drive.ms), &mut Vec::new()), Ok(()));
+}
+
+#[test]
+fn several_open_intents_of_one_policy_are_resolved_one_after_the_other() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    let standing = |value: String| {
+        Some(LiveSet { rtype: "TXT".into(), ttl: Some(FENCE_TTL), values: vec![value], routing: None, alias: None })
+    };
+    let intent = |id: &str, before: String| Intent {
+        id: IntentId(id.into()),
+        policy: policy(1, 0).id,
+        kind: Kind::Failover,
+        epoch: Epoch(8),
+        from: None,
+        to: None,
+        before: vec![standing(before)],
+        after: vec![String::new()],
+        decided_at: UnixMs(1_800_000_000_000),
+        signed_at: None,
+        change_id: None,
+        outcome: None,
+    };
+    let old = intent("run0-1", fence(&policy(1, 0), "a", 6));
+    let new = intent("run0-2", drive.fences["web1.example.com"].clone());
+    let restored = Restored { snapshots: Vec::new(), open_intents: vec![old, new] };
+    let mut out = Vec::new();
+    let policies = vec![policy(1, 0)];
+    drive.fleet = Fleet::new(settings(), policies, Mode::Active, restored, "run2", at(drive.ms), &mut out);
+    drive.take(out);
+    drive.pass(3000);
+    assert_eq!(drive.writes.len(), 1, "the one whose fence still stands is burnt");
+    drive.accept(0);
+    let texts: Vec<&str> = drive.transitions.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(texts.iter().any(|t| t.contains("stands in the fence; ours was not applied")), "{texts:?}");
+    assert!(texts.contains(&"the lost request was burnt: it can never apply"), "{texts:?}");
+}
+
+#[test]
+fn policies_that_begin_to_doubt_together_share_their_witness_rounds() {
+    let mut settings = settings();
+    settings.witnesses =
+        vec![Witness { name: WitnessName::new("w1").unwrap(), kind: WitnessKind::Tcp("127.0.0.1:9".parse().unwrap()) }];
+    let policies: Vec<Policy> = (1..=20).map(|n| policy(n, 0)).collect();
+    let mut fleet = Fleet::new(settings, policies, Mode::Active, Restored::default(), "run1", at(0), &mut Vec::new());
+    let mut rounds = 0;
+    for n in 0..20u32 {
+        let (now, mut out) = (at(100 + u64::from(n)), Vec::new());
+        let outcome = Outcome::Down(DownReason::ConnectRefused);
+        let (started, ended) = (now.mono, now.mono);
+        let probed = Probed { policy: PolicyIdx(n), target: TargetIdx(0), started, ended, outcome };
+        step(&mut fleet, now, Event::Outcomes(vec![probed]), &mut out);
+        rounds += out.iter().filter(|a| matches!(a, Action::WitnessRound)).count();
+    }
+    assert_eq!(rounds, 0, "the round of the start is younger than 200 ms");
+    let mut out = Vec::new();
+    assert_eq!(next_deadline(&fleet), Some(Tick(BASE + 200)));
+    step(&mut fleet, at(200), Event::Wake, &mut out);
+    assert_eq!(out.iter().filter(|a| matches!(a, Action::WitnessRound)).count(), 1);
 }
 
 #[test]

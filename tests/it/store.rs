@@ -1,7 +1,7 @@
 //! The store against sudden death: a child process commits until it is killed.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
@@ -77,12 +77,9 @@ fn entry(n: u64) -> JournalEntry {
     }
 }
 
-/// Not a test of its own: the child of the next one. Says each number once it is durable.
-#[test]
-#[ignore = "the child process of after_kill_9_everything_confirmed_is_there_and_nothing_is_half_there"]
-fn the_writer_that_is_killed() {
-    let Some(path) = std::env::var_os(PATH_VARIABLE).map(PathBuf::from) else { return };
-    let opened = store::open(&path, UnixMs(1_800_000_000_000)).unwrap();
+/// The child process of the next test, until it is killed. Says each number once it is durable.
+fn write_for_ever(path: &Path) {
+    let opened = store::open(path, UnixMs(1_800_000_000_000)).unwrap();
     let next = opened.restored.snapshots.first().map_or(0, |s| s.epoch.0 + 1);
     let (tx, rx) = mpsc::channel();
     let mut said = 0;
@@ -102,11 +99,18 @@ fn the_writer_that_is_killed() {
 
 #[test]
 fn after_kill_9_everything_confirmed_is_there_and_nothing_is_half_there() {
+    if let Some(path) = std::env::var_os(PATH_VARIABLE).map(PathBuf::from) {
+        return write_for_ever(&path);
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("failoverd.db");
     for round in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "store::the_writer_that_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "store::after_kill_9_everything_confirmed_is_there_and_nothing_is_half_there",
+                "--nocapture",
+            ])
             .env(PATH_VARIABLE, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -14,7 +14,7 @@ use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::notice::{NoticeKind, Severity};
 use super::plan::{Ground, Plan};
-use super::report::Rule;
+use super::report::{MovePhase, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, PolicyState, Urgency, Words, WriteTrouble};
 use super::verify::Settling;
@@ -97,8 +97,7 @@ impl Writing {
         }
     }
 
-    pub fn report_phase(&self) -> super::report::MovePhase {
-        use super::report::MovePhase;
+    pub fn report_phase(&self) -> MovePhase {
         match self.phase {
             Phase::Recording { .. } => MovePhase::Recording,
             Phase::Queued { .. } => MovePhase::Queued,

@@ -153,7 +153,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
     match (want.map(|w| w.kind), rule) {
         (_, Some(Rule::Blind)) => Settled::Blind,
         (Some(Kind::Failover), Some(Rule::NoSight | Rule::StaleEvidence)) => Settled::No,
-        (Some(Kind::Failover), Some(Rule::NoCandidate)) if !calm => Settled::No,
+        (Some(Kind::Failover), Some(Rule::NoCandidate)) if !calm || proof_is_under_way(p, now) => Settled::No,
         (Some(Kind::Failover), Some(_)) => Settled::Refused,
         (Some(Kind::Failover), None) => {
             if p.would.is_some() {
@@ -175,6 +175,13 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
         (None, _) if p.active().is_none() => calm_or(calm, Settled::Refused),
         (None, _) => calm_or(calm, Settled::Quiet),
     }
+}
+
+/// A standby is up, and its next probes prove it or bring it down: until then the pass is not over.
+fn proof_is_under_way(p: &PolicyState, now: Tick) -> bool {
+    let standbys = p.policy.indices().filter(|i| Some(*i) != p.active());
+    let mut known = standbys.filter_map(|i| p.policy.target(i).zip(p.health_of(i)));
+    known.any(|(t, h)| h.state() == Health::Up && !h.is_proven(&t.check, now))
 }
 
 fn calm_or(calm: bool, result: Settled) -> Settled {

@@ -44,10 +44,12 @@ fn a_zone_the_account_does_not_have() {
 
     one_message(&site.command(&["once", "--deadline", "20s"]), 5, &["example.org"]);
     let mut daemon = site.launch("a");
+    let told = wait_notice(&site, "api_trouble");
+    assert!(told.to_string().contains("example.org"), "{told:#}");
     probes_go_on(&mut site);
     let said = daemon.lines_with("example.org");
     let warned = said.iter().filter(|l| l.contains("WARN") || l.contains("ERROR")).count();
-    assert!((1..=2).contains(&warned), "said once, not in a loop: {said:#?}");
+    assert!((1..=3).contains(&warned), "said once, not in a loop: {said:#?}");
     assert!(site.sandbox.untouched());
     assert_eq!(daemon.terminate(), Some(0));
 }

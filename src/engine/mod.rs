@@ -22,6 +22,7 @@ pub mod notice;
 pub mod plan;
 mod policy;
 pub mod report;
+mod resolve;
 mod select;
 mod sight;
 mod state;

@@ -5,15 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Family, NameServers, Outcome, TargetIdx, Tick};
+use crate::domain::{Epoch, Family, NameServers, Outcome, TargetIdx, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
+use super::ids::incident_id;
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::notice::{Clocks, Moved, NoticeKind, Place, Severity};
 use super::report::{MovePhase, MoveReport};
-use super::state::{Cx, Pending, PolicyState, Shared, Urgency, Words};
+use super::state::{Cx, Incident, Pending, PolicyState, Shared, Urgency, Words};
 use super::switch::{self, Writing};
 use super::zone::{ApiError, ChangeStatus, DnsAnswer};
 
@@ -126,7 +127,14 @@ impl Settling {
         let from = intent.from.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
         let mut write = Writing::restored(intent, cx.now.mono);
         write.from = from;
-        let settling = Settling::follow(p, cx, write, change_id);
+        let before = Epoch(write.intent.epoch.0.saturating_sub(1));
+        let mut settling = Settling::follow(p, cx, write, change_id);
+        // How long the earlier run took is not known here.
+        settling.clocks.accepted = None;
+        if settling.is_unjudged_move() {
+            let id = incident_id(&cx.shared.settings.cluster, &p.policy.id, before);
+            p.incident = Some(Incident { id, timeline: Vec::new() });
+        }
         p.settling.push(settling);
     }
 
@@ -189,6 +197,8 @@ impl Settling {
     fn give_outcome(&mut self, p: &mut PolicyState, cx: &mut Cx) {
         let outcome = match &self.sync {
             Sync::Polling { .. } => return,
+            // A move stays open until its verdict: a crash in between must not lose the proof.
+            Sync::Insync(_) if self.is_unjudged_move() => return,
             Sync::Insync(_) => IntentOutcome::Committed,
             Sync::Unknown(_) => IntentOutcome::AppliedSyncUnknown,
         };
@@ -269,12 +279,12 @@ fn each(p: &mut PolicyState, cx: &mut Cx, mut f: impl FnMut(&mut Settling, &mut 
 pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     each(p, cx, |s, p, cx| {
         poll(s, p, cx);
-        s.give_outcome(p, cx);
         if s.is_unjudged_move() {
             ask(s, p, cx);
             probe(s, p, cx);
             judge(s, p, cx);
         }
+        s.give_outcome(p, cx);
     });
     if let Some(report) = p.settling.iter().filter(|s| s.is_over()).filter_map(|s| s.report(p)).next_back() {
         p.last_move = Some(report);

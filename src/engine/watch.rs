@@ -14,8 +14,8 @@ use super::journal::{FreezeSnapshot, TransitionKind};
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
 use super::report::Rule;
+use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
-use super::switch;
 use super::verify::asks_servers;
 use super::zone::{ApiError, RecordRead};
 
@@ -78,7 +78,7 @@ impl PolicyState {
                 self.live.errors += 1;
                 let wait = Duration::from_millis(500 * u64::from(self.live.errors.min(20)));
                 self.live.reconcile_due = cx.now.mono + if self.live.error.is_some() { wait } else { Duration::ZERO };
-                switch::reading_failed(self, cx.now.mono);
+                resolve::reading_failed(self, cx.now.mono);
                 if let Some(error) = self.live.error.clone() {
                     self.api_trouble(cx, &error);
                 }
@@ -91,7 +91,7 @@ impl PolicyState {
                 let before = (self.live.drift.clone(), self.fence_trouble_text());
                 let seen = self.active();
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
-                switch::resolve(self, cx);
+                resolve::resolve(self, cx);
                 self.adopt_peer(cx, seen, last_read);
                 self.tell_differences(cx, before);
             }

@@ -322,6 +322,14 @@ pub(super) fn drop_unsent(p: &mut PolicyState, cx: &mut Cx, why: &str) {
             let kind = write.intent.kind;
             p.journal(cx, TransitionKind::Dropped, format!("{kind} not sent: {why}"));
             close(p, cx, IntentOutcome::NotSent { why: why.to_owned() });
+            if kind == Kind::Rollback {
+                // A rollback was announced; nothing decides it again.
+                let title = format!("{}: the rollback was not made", p.policy.id);
+                let next = vec!["the record stays as it is; a person is needed".to_owned()];
+                let undo = Some(format!("failoverd adopt {} --to TARGET", p.policy.id));
+                let words = Words { why: vec![why.to_owned()], next, undo, ..Words::default() };
+                p.tell(cx, NoticeKind::Refused, Severity::Critical, title, words);
+            }
         }
         _ => {}
     }

@@ -20,4 +20,3 @@ pub mod runtime;
 pub mod sandbox;
 pub mod secret;
 pub mod store;
-pub mod telemetry;

@@ -1,1 +1,0 @@
-//! Every metric and span name in one place.

@@ -9,6 +9,7 @@ use crate::domain::{Epoch, Family, NameServers, Outcome, TargetIdx, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
+use super::fence::{FenceValue, target_token};
 use super::ids::incident_id;
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
@@ -21,6 +22,8 @@ use super::zone::{ApiError, ChangeStatus, DnsAnswer};
 const POLL: Duration = Duration::from_secs(2);
 const ASK: Duration = Duration::from_secs(1);
 const ASK_FIRST: Duration = Duration::from_millis(200);
+/// A reading this young says what stands.
+const FRESH_READING: Duration = Duration::from_secs(10);
 /// After this without INSYNC: "applied, sync unknown".
 const SYNC_LIMIT: Duration = Duration::from_secs(300);
 
@@ -261,6 +264,16 @@ fn supersede(p: &mut PolicyState, cx: &mut Cx, by: &str) {
     }
 }
 
+/// Somebody else's write stands in the fence: moves of ours to another target are overtaken.
+pub(super) fn overtaken(p: &mut PolicyState, cx: &mut Cx, value: &FenceValue) {
+    let differs = |s: &Settling| {
+        s.is_unjudged_move() && s.intent.to.as_ref().is_some_and(|to| target_token(to.as_str()) != value.to)
+    };
+    if p.settling.iter().any(differs) {
+        supersede(p, cx, &format!("{}/{}", value.cluster, value.instance));
+    }
+}
+
 fn undo(p: &PolicyState, from: Option<TargetIdx>) -> Option<String> {
     from.map(|f| format!("failoverd adopt {} --to {}", p.policy.id, p.name_of(f)))
 }
@@ -449,15 +462,13 @@ fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
             format!("all {} authoritative servers", proof.servers)
         };
         Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {address} up")))
-    } else if proof.failures >= fall && cx.shared.sight.blind.is_none() {
-        let reason = proof.last_probe.map(|o| o.to_string()).unwrap_or_default();
-        Some(Verdict::Contradicted(format!(
-            "{} direct probes of {} failed: {reason}",
-            proof.failures,
-            p.name_of(proof.to)
-        )))
-    } else if grace_over && let Some((server, answer)) = proof.disagree.first() {
-        Some(Verdict::Contradicted(format!("after INSYNC and 2 x TTL {server} still answers {answer}")))
+    } else if let Some(text) = contradiction(proof, p, cx, fall, grace_over) {
+        // A peer's newer write would look the same: what stands is read before anything is blamed.
+        let read_since = p.live.read_at.is_some_and(|at| at > s.accepted && now.since(at) < FRESH_READING);
+        if !read_since && now.since(s.accepted) < timeout {
+            return p.read_now(cx, Urgency::FenceRead);
+        }
+        Some(if read_since { Verdict::Contradicted(text) } else { Verdict::Unverifiable(text) })
     } else if now.since(s.accepted) >= timeout {
         let silent: Vec<String> = proof.silent.iter().map(ToString::to_string).collect();
         let why = match (silent.is_empty(), proof.servers) {
@@ -474,6 +485,16 @@ fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
         s.clocks.verdict = Some(now.since(s.accepted));
         conclude(s, p, cx, verdict);
     }
+}
+
+/// What speaks against the move, while we see.
+fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, fall: u32, grace_over: bool) -> Option<String> {
+    if proof.failures >= fall && cx.shared.sight.blind.is_none() {
+        let reason = proof.last_probe.map(|o| o.to_string()).unwrap_or_default();
+        return Some(format!("{} direct probes of {} failed: {reason}", proof.failures, p.name_of(proof.to)));
+    }
+    let (server, answer) = proof.disagree.first().filter(|_| grace_over)?;
+    Some(format!("after INSYNC and 2 x TTL {server} still answers {answer}"))
 }
 
 fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict) {

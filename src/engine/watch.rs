@@ -16,7 +16,7 @@ use super::notice::{NoticeKind, Severity};
 use super::report::Rule;
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
-use super::verify::asks_servers;
+use super::verify::{self, asks_servers};
 use super::zone::{ApiError, RecordRead};
 
 /// A transient provider error is told after this.
@@ -152,6 +152,7 @@ impl PolicyState {
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
         self.dirty = true;
+        verify::overtaken(self, cx, &value);
         if is_peer && news && value.kind.is_automatic_move() && !first {
             let from = before.map(|t| self.name_of(t).to_owned()).unwrap_or_default();
             let text = format!(

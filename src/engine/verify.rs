@@ -1,6 +1,8 @@
 //! What follows an accepted write: INSYNC for every write, and for a move its proof from outside
 //! (ARCHITECTURE.md, decision 7): every authoritative server, then a probe at the address one of them gave.
 
+mod verdict;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use super::journal::TransitionKind;
 use super::notice::{Clocks, Moved, NoticeKind, Place, Severity};
 use super::report::{MovePhase, MoveReport};
 use super::state::{Cx, Incident, Pending, PolicyState, Shared, Urgency, Words};
-use super::switch::{self, Writing};
+use super::switch::Writing;
 use super::zone::{ApiError, ChangeStatus, DnsAnswer};
 
 const POLL: Duration = Duration::from_secs(2);
@@ -295,7 +297,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         if s.is_unjudged_move() {
             ask(s, p, cx);
             probe(s, p, cx);
-            judge(s, p, cx);
+            verdict::judge(s, p, cx);
         }
         s.give_outcome(p, cx);
     });
@@ -435,172 +437,4 @@ pub(super) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outco
         }
     });
     tick(p, cx);
-}
-
-fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
-    let now = cx.now.mono;
-    let timeout = cx.shared.settings.verify.timeout;
-    let only_sync = !asks_servers(cx.shared);
-    let Some(proof) = &s.proof else { return };
-    let fall = p.policy.target(proof.to).map_or(1, |t| t.check.fall);
-    let in_sync = matches!(s.sync, Sync::Insync(_));
-    let sync_over = in_sync || matches!(s.sync, Sync::Unknown(_));
-    let two_ttl = Duration::from_secs(2 * u64::from(p.policy.ttl.secs()));
-    let grace_over = matches!(s.sync, Sync::Insync(at) if now.since(at) >= two_ttl);
-    let sync_text = match &s.sync {
-        Sync::Insync(_) => "INSYNC".to_owned(),
-        Sync::Unknown(why) => format!("sync unknown ({why})"),
-        Sync::Polling { .. } => "not INSYNC".to_owned(),
-    };
-    let verdict = if only_sync && in_sync {
-        Some(Verdict::Proven("INSYNC only; no name server is configured to be asked".into()))
-    } else if !only_sync && sync_over && proof.every_server.is_some() && proof.last_probe == Some(Outcome::Up) {
-        let address = proof.address.map(|a| a.to_string()).unwrap_or_default();
-        let servers = if proof.servers == 1 {
-            "the one authoritative server".to_owned()
-        } else {
-            format!("all {} authoritative servers", proof.servers)
-        };
-        Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {address} up")))
-    } else if let Some(text) = contradiction(proof, p, cx, fall, grace_over) {
-        // A peer's newer write would look the same: what stands is read before anything is blamed.
-        let read_since = p.live.read_at.is_some_and(|at| at > s.accepted && now.since(at) < FRESH_READING);
-        if !read_since && now.since(s.accepted) < timeout {
-            return p.read_now(cx, Urgency::FenceRead);
-        }
-        Some(if read_since { Verdict::Contradicted(text) } else { Verdict::Unverifiable(text) })
-    } else if now.since(s.accepted) >= timeout {
-        let silent: Vec<String> = proof.silent.iter().map(ToString::to_string).collect();
-        let why = match (silent.is_empty(), proof.servers) {
-            (false, _) => format!("no usable answer from {}", silent.join(", ")),
-            (true, 0) if !only_sync => "no authoritative server could be asked".into(),
-            _ if !sync_over => format!("{sync_text} within {}", human(timeout)),
-            _ => s.progress(proof),
-        };
-        Some(Verdict::Unverifiable(why))
-    } else {
-        None
-    };
-    if let Some(verdict) = verdict {
-        s.clocks.verdict = Some(now.since(s.accepted));
-        conclude(s, p, cx, verdict);
-    }
-}
-
-/// What speaks against the move, while we see.
-fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, fall: u32, grace_over: bool) -> Option<String> {
-    if proof.failures >= fall && cx.shared.sight.blind.is_none() {
-        let reason = proof.last_probe.map(|o| o.to_string()).unwrap_or_default();
-        return Some(format!("{} direct probes of {} failed: {reason}", proof.failures, p.name_of(proof.to)));
-    }
-    let (server, answer) = proof.disagree.first().filter(|_| grace_over)?;
-    Some(format!("after INSYNC and 2 x TTL {server} still answers {answer}"))
-}
-
-fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict) {
-    let Some(proof) = &mut s.proof else { return };
-    proof.verdict = Some(verdict.clone());
-    let kind = s.intent.kind;
-    if kind.is_automatic_move() {
-        p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
-    }
-    let arrow = s.arrow(p);
-    let undo = undo(p, s.from);
-    let moved = s.moved(p);
-    match verdict {
-        Verdict::Proven(text) => {
-            p.brakes.unverified = false;
-            p.journal(
-                cx,
-                TransitionKind::Proven,
-                format!("{kind} proven after {}: {text}", human(s.clocks.verdict.unwrap_or_default())),
-            );
-            let (notice, transition) = match kind {
-                Kind::Adopt => (NoticeKind::Adopted, Some(TransitionKind::Adopted)),
-                _ => (NoticeKind::Moved, None),
-            };
-            if let Some(transition) = transition {
-                p.journal(
-                    cx,
-                    transition,
-                    format!(
-                        "adopted: {} publishes {}",
-                        p.records_text(),
-                        s.intent.to.as_ref().map_or("?", |t| t.as_str())
-                    ),
-                );
-            }
-            let next = vec![what_next(p, kind)];
-            let title = if kind == Kind::Adopt {
-                format!("{}: adopted", p.policy.id)
-            } else {
-                format!("{arrow}: {kind} proven")
-            };
-            p.tell(cx, notice, Severity::Info, title, Words { why: vec![text], moved, next, undo });
-        }
-        Verdict::Unverifiable(text) => {
-            p.brakes.unverified = true;
-            p.journal(cx, TransitionKind::Unverified, format!("{kind} applied but unverified: {text}"));
-            let next = vec![
-                "nothing is undone; automatic failback waits".to_owned(),
-                format!("look yourself, then `failoverd ack {}`", p.policy.id),
-            ];
-            p.tell(
-                cx,
-                NoticeKind::MoveUnverified,
-                Severity::Warning,
-                format!("{arrow}: {kind} applied, unverified"),
-                Words { why: vec![text], moved, next, undo },
-            );
-        }
-        Verdict::Contradicted(text) => {
-            p.brakes.failback_blocked = true;
-            p.journal(cx, TransitionKind::Contradicted, format!("{kind} contradicted: {text}"));
-            let next = roll_back(s, p, cx, kind);
-            p.tell(
-                cx,
-                NoticeKind::MoveContradicted,
-                Severity::Critical,
-                format!("{arrow}: {kind} contradicted"),
-                Words { why: vec![text], moved, next: vec![next], undo },
-            );
-        }
-    }
-    if !matches!(s.proof.as_ref().and_then(|proof| proof.verdict.as_ref()), Some(Verdict::Contradicted(_))) {
-        p.incident = None;
-    }
-}
-
-/// Only a contradiction rolls back, by a new fenced plan, and only to a target proven now (I10).
-fn roll_back(s: &Settling, p: &mut PolicyState, cx: &mut Cx, kind: Kind) -> String {
-    let Some(from) = s.from.filter(|_| kind != Kind::Rollback && kind != Kind::Adopt) else {
-        return "it stays as it is; a person is needed".into();
-    };
-    let healthy = p.policy.target(from).zip(p.health_of(from)).is_some_and(|(t, h)| h.is_well(&t.check, cx.now.mono));
-    if !healthy {
-        return format!(
-            "no rollback: {} is not proven; it stays as it is and automatic failback is off until `failoverd ack {}`",
-            p.name_of(from),
-            p.policy.id
-        );
-    }
-    match switch::start(p, cx, Kind::Rollback, Some(from), "the move was contradicted") {
-        Ok(()) => format!(
-            "rolling back to {}; automatic failback is off until `failoverd ack {}`",
-            p.name_of(from),
-            p.policy.id
-        ),
-        Err(why) => format!("no rollback: {why}"),
-    }
-}
-
-fn what_next(p: &PolicyState, kind: Kind) -> String {
-    use crate::domain::FailbackMode;
-    match (kind, p.policy.failback.mode) {
-        (Kind::Failover, FailbackMode::Auto) => {
-            format!("failback by itself once a better target has been healthy for {}", human(p.policy.failback.soak))
-        }
-        (Kind::Failover, _) => "failback is by hand".into(),
-        _ => "nothing; the policy is steady".into(),
-    }
 }

@@ -279,7 +279,7 @@ impl Controller {
         if self.provider_trouble.get(&idx) != Some(&error.message) {
             tracing::warn!(
                 %zone,
-                "the zone cannot be found: {}; probing goes on, nothing can be moved until this is cured",
+                "the zone cannot be used: {}; probing goes on, nothing can be moved until this is cured",
                 error.message
             );
             self.provider_trouble.insert(idx, error.message.clone());

@@ -176,9 +176,9 @@ async fn an_unreachable_provider_ends_a_plan_with_five_and_no_daemon() {
         assert!(said.err.contains("127.0.0.1:1"), "{line:?} names the place: {}", said.err);
     }
     let mut daemon = place.daemon(&["run"]);
-    daemon.wait_log("the zone cannot be found");
+    daemon.wait_log("the zone cannot be used");
     wait_until("probing goes on", || place.say(&["status"]).out.contains("east up, west up"));
-    assert!(daemon.lines_with("the zone cannot be found").len() == 1, "said once");
+    assert!(daemon.lines_with("the zone cannot be used").len() == 1, "said once");
     assert_eq!(daemon.terminate(), Some(0));
 }
 

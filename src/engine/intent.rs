@@ -121,9 +121,3 @@ pub enum IntentOutcome {
     /// It never left: the decision died, or a guard refused at the wire.
     NotSent { why: String },
 }
-
-impl IntentOutcome {
-    pub fn applied(&self) -> bool {
-        matches!(self, IntentOutcome::Committed | IntentOutcome::AppliedSyncUnknown)
-    }
-}

@@ -10,7 +10,7 @@ use failoverd::engine::intent::{IntentOutcome, Kind};
 use failoverd::runtime::failpoint;
 use failoverd::sandbox::Fault;
 
-use crate::lost::ledger::check;
+use crate::lost::ledger::{applied, check};
 use crate::lost::scene::{Scene, for_a_while};
 use crate::real::wait_until;
 use crate::servers::Mode;
@@ -94,7 +94,7 @@ async fn killed_at(point: &str, way: Way) {
     let ledger = check(&scene, &moves, 1);
     if matches!(way, Way::LostRequest) {
         let outcomes = ledger.outcomes(Kind::Failover);
-        assert!(!outcomes[0].applied() && outcomes.last().unwrap().applied(), "{outcomes:?}");
+        assert!(!applied(&outcomes[0]) && applied(outcomes.last().unwrap()), "{outcomes:?}");
     }
 }
 

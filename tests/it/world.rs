@@ -703,6 +703,9 @@ impl World {
             r.moving.is_some(),
             r.incident.is_some()
         ));
+        if let Some(m) = r.moving {
+            self.say(format!("REPORT       {} to {} epoch {}: {:?} {}", m.kind, m.to, m.epoch, m.phase, m.detail));
+        }
         for refusal in r.refusals {
             self.say(format!("REPORT       {:?}: {}; {}", refusal.rule, refusal.text, refusal.change));
         }

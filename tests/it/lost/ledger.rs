@@ -86,7 +86,7 @@ pub fn check(scene: &Scene, moves: &[IpAddr], kills: usize) -> Ledger {
     let applied: BTreeSet<&str> = ledger
         .intents
         .iter()
-        .filter(|intent| intent.outcome.as_ref().is_some_and(IntentOutcome::applied))
+        .filter(|intent| intent.outcome.as_ref().is_some_and(applied))
         .map(|intent| intent.id.0.as_str())
         .collect();
     let in_zone: BTreeSet<&str> = batches
@@ -143,4 +143,9 @@ fn deliveries(scene: &Scene, ledger: &Ledger, kills: usize) {
         assert!(copies.len() <= 1 + kills, "{id} came {} times", copies.len());
         assert!(copies.iter().all(|copy| *copy == copies[0]), "copies of {id} differ: {copies:#?}");
     }
+}
+
+/// The write reached the zone.
+pub fn applied(outcome: &IntentOutcome) -> bool {
+    matches!(outcome, IntentOutcome::Committed | IntentOutcome::AppliedSyncUnknown)
 }

@@ -94,7 +94,7 @@ async fn killed_at(point: &str, way: Way) {
     let ledger = check(&scene, &moves, 1);
     if matches!(way, Way::LostRequest) {
         let outcomes = ledger.outcomes(Kind::Failover);
-        assert!(!applied(&outcomes[0]) && applied(outcomes.last().unwrap()), "{outcomes:?}");
+        assert!(!applied(outcomes[0]) && applied(outcomes.last().unwrap()), "{outcomes:?}");
     }
 }
 

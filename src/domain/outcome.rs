@@ -131,3 +131,22 @@ impl fmt::Display for Health {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_told_in_words() {
+        let cases = [
+            (Outcome::Up, "up"),
+            (Outcome::Down(DownReason::Status(503)), "HTTP status 503"),
+            (Outcome::Down(DownReason::ConnectRefused), "connection refused"),
+            (Outcome::Unknown(UnknownReason::NoRoute), "no route from here"),
+            (Outcome::Unknown(UnknownReason::OutOfSockets), "out of sockets here"),
+        ];
+        for (outcome, words) in cases {
+            assert_eq!(outcome.to_string(), words);
+        }
+    }
+}

@@ -244,4 +244,14 @@ mod tests {
             assert_eq!((name.relative_to(&zone), name.is_within(&zone)), (relative, relative.is_some()));
         }
     }
+
+    #[test]
+    fn a_set_reads_as_a_sorted_list_without_doubles() {
+        let set = AddressSet::new(["192.0.2.9", "2001:db8::1", "192.0.2.1", "192.0.2.9"].map(|a| a.parse().unwrap()))
+            .unwrap();
+        assert_eq!(set.to_string(), "192.0.2.1, 192.0.2.9, 2001:db8::1");
+        assert_eq!(set.families(), [Family::A, Family::Aaaa]);
+        assert_eq!(set.of(Family::A).unwrap().to_string(), "192.0.2.1, 192.0.2.9");
+        assert_eq!((AddressSet::new([]), set.contains("192.0.2.9".parse().unwrap())), (Err(EmptySet), true));
+    }
 }

@@ -206,8 +206,17 @@ mod tests {
         assert_eq!(sight.judge(), Some(true));
         sight.witnessed(&Witnessed { witness: WitnessIdx(1), started: Tick(30), answered: true });
         assert_eq!(sight.judge(), Some(false));
-        let two = Sight::new(2);
-        assert!(!two.proven_since(Tick(0)), "one of two is no strict majority");
+        // (witnesses, answering, proven)
+        for (all, good, proven) in
+            [(1, 1, true), (2, 1, false), (2, 2, true), (3, 1, false), (4, 2, false), (5, 3, true)]
+        {
+            let mut sight = Sight::new(all);
+            for n in 0..good {
+                sight.witnessed(&Witnessed { witness: WitnessIdx(n), started: Tick(1), answered: true });
+            }
+            assert_eq!(sight.proven_since(Tick(0)), proven, "{good} of {all}");
+        }
+        assert!(!Sight::new(0).has_witnesses() && Sight::new(0).proven_since(Tick(9)), "none configured, none asked");
     }
 
     #[test]

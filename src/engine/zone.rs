@@ -178,3 +178,33 @@ impl fmt::Display for DnsAnswer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_transient() {
+        let errors = [
+            (ApiErrorKind::Unreachable, true),
+            (ApiErrorKind::Throttled, true),
+            (ApiErrorKind::Denied, false),
+            (ApiErrorKind::Credentials, false),
+            (ApiErrorKind::NoSuchZone, false),
+            (ApiErrorKind::Other, false),
+        ];
+        for (kind, transient) in errors {
+            assert_eq!(kind.is_transient(), transient, "{kind:?}");
+        }
+        for code in [
+            RefusedCode::Precondition,
+            RefusedCode::Denied,
+            RefusedCode::Credentials,
+            RefusedCode::NoSuchZone,
+            RefusedCode::Invalid,
+        ] {
+            assert!(!code.is_transient(), "{code:?} is final");
+        }
+        assert!(RefusedCode::Throttled.is_transient() && RefusedCode::PriorRequestNotComplete.is_transient());
+    }
+}

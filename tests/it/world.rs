@@ -703,8 +703,27 @@ impl World {
             r.moving.is_some(),
             r.incident.is_some()
         ));
-        if let Some(m) = r.moving {
-            self.say(format!("REPORT       {} to {} epoch {}: {:?} {}", m.kind, m.to, m.epoch, m.phase, m.detail));
+        for t in &r.targets {
+            let mark = if t.active { "*" } else { " " };
+            let last = t.last.map_or("-".into(), |o| o.to_string());
+            self.say(format!(
+                "REPORT      {mark}{} {} since {:.1}s, {}/{} failures, {}/{} successes, last {last}",
+                t.name,
+                t.health,
+                (t.since.0 as f64 - WALL as f64) / 1000.0,
+                t.failures,
+                t.fall,
+                t.successes,
+                t.rise
+            ));
+        }
+        for (when, m) in [("now", &r.moving), ("last", &r.last_move)] {
+            let Some(m) = m else { continue };
+            let confirmed = m.clocks.confirmed.map_or("-".into(), |d| format!("{}ms", d.as_millis()));
+            self.say(format!(
+                "REPORT       {when}: {} to {} epoch {}, confirmed in {confirmed}: {:?} {}",
+                m.kind, m.to, m.epoch, m.phase, m.detail
+            ));
         }
         for refusal in r.refusals {
             self.say(format!("REPORT       {:?}: {}; {}", refusal.rule, refusal.text, refusal.change));

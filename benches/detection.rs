@@ -23,7 +23,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use failoverd::dns::query::{TIMEOUT, ask};
-use failoverd::domain::{Family, RecordName};
+use failoverd::domain::{RecordName, RecordType};
 use failoverd::engine::zone::DnsAnswer;
 use failoverd::sandbox::{Sandbox, SandboxConfig, start};
 use servers::{Mode, Target};
@@ -145,7 +145,7 @@ addresses = ["{west}"]
 
 async fn published(sandbox: &Sandbox) -> Option<IpAddr> {
     let name = RecordName::new(NAME).expect("a name");
-    match ask(sandbox.dns_addr(), &name, Family::A, TIMEOUT).await {
+    match ask(sandbox.dns_addr(), &name, RecordType::A, TIMEOUT).await {
         DnsAnswer::Addresses { set, .. } if set.len() == 1 => set.into_iter().next(),
         _ => None,
     }

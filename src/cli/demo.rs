@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::control::client::ask;
 use crate::control::protocol::{Answer, Request};
 use crate::dns::query;
-use crate::domain::{Family, RecordName, UnixMs};
+use crate::domain::{RecordName, RecordType, UnixMs};
 use crate::engine::journal::TransitionKind;
 use crate::engine::report::{PolicyState, Report};
 use crate::engine::zone::DnsAnswer;
@@ -359,7 +359,7 @@ fn name(region: usize) -> &'static str {
 async fn watch_server(index: usize, server: SocketAddr, record: RecordName, out: mpsc::UnboundedSender<Seen>) {
     let mut last = None;
     loop {
-        let answer = query::ask(server, &record, Family::A, Duration::from_millis(500)).await;
+        let answer = query::ask(server, &record, RecordType::A, Duration::from_millis(500)).await;
         let at = wall();
         let text = format!("name server {} answers {answer}", index + 1);
         let address = match &answer {

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::config;
 use crate::domain::{
-    AddressSet, Cadence, Check, CheckKind, Expect, HttpCheck, Outcome, StatusRange, TcpCheck, TlsCheck,
+    AddressSet, Cadence, Check, CheckKind, Content, Expect, HttpCheck, Outcome, StatusRange, TcpCheck, TlsCheck,
 };
 use crate::probe::{ProbeReport, Prober};
 
@@ -55,7 +55,7 @@ struct Asked {
     policy: Option<String>,
     target: Option<String>,
     check: Check,
-    addresses: AddressSet,
+    content: Content,
 }
 
 struct Row {
@@ -98,7 +98,7 @@ pub async fn run(args: &ProbeArgs, config: Option<&Path>) -> u8 {
         }
     };
     let prober = Prober::new();
-    let reports = join_all(asked.iter().map(|one| prober.probe_target(&one.check, &one.addresses))).await;
+    let reports = join_all(asked.iter().map(|one| prober.probe_target(&one.check, &one.content))).await;
     let rows: Vec<Row> = asked
         .iter()
         .zip(reports)
@@ -148,7 +148,7 @@ fn configured(args: &ProbeArgs, path: Option<&Path>) -> Result<Vec<Asked>, Refus
             policy: Some(policy.id.to_string()),
             target: Some(target.name.to_string()),
             check: target.check.clone(),
-            addresses: target.addresses.clone(),
+            content: target.content.clone(),
         })
         .collect();
     if asked.is_empty() {
@@ -194,7 +194,7 @@ fn ad_hoc(args: &ProbeArgs, text: &str) -> Result<Asked, Refused> {
             ca_file: args.ca_file.clone(),
             min_cert_days: None,
         })),
-        "tcp" => CheckKind::Tcp(TcpCheck { port }),
+        "tcp" => CheckKind::Tcp(TcpCheck { port, exchange: None }),
         _ => return Err(wrong()),
     };
     let check = Check {
@@ -207,7 +207,7 @@ fn ad_hoc(args: &ProbeArgs, text: &str) -> Result<Asked, Refused> {
         settle: 1,
         confirm: Duration::from_secs(8),
     };
-    Ok(Asked { policy: None, target: None, check, addresses })
+    Ok(Asked { policy: None, target: None, check, content: Content::Addresses(addresses) })
 }
 
 /// A line per address; `-` for a phase that was not finished.
@@ -389,7 +389,7 @@ eu         192.0.2.10  https  0.9ms    -      -           -      2000.0ms  -    
             let args = args(line);
             let asked = ad_hoc(&args, args.url.as_deref().unwrap()).unwrap();
             assert_eq!((asked.check.kind.name(), asked.check.kind.port()), (*kind, *port), "{line:?}");
-            assert!(asked.addresses.contains(address.parse().unwrap()), "{line:?}");
+            assert!(asked.content.addresses().unwrap().contains(address.parse().unwrap()), "{line:?}");
         }
         for (url, message) in [
             ("http://www.example.com/", "--address IP"),

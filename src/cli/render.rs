@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::Style;
 
 use crate::domain::time::human;
-use crate::domain::{AddressSet, UnixMs};
+use crate::domain::{Content, TargetName, UnixMs};
 use crate::engine::intent::Kind;
 use crate::engine::journal::{PolicySnapshot, Transition};
 use crate::engine::report::{BrakesReport, LiveState, MovePhase, MoveReport, Refusal, Report, TargetReport};
@@ -88,25 +88,17 @@ pub fn plan(report: &Report) -> String {
         };
         return text;
     };
-    let to = wanted.to.as_ref().and_then(|name| report.targets.iter().find(|t| t.name == *name));
+    let to: Vec<&TargetReport> = report.targets.iter().filter(|t| wanted.to.contains(&t.name)).collect();
     let sign = if changes(report) { "~" } else { "!" };
-    match to {
-        Some(to) if to.active => {
-            let _ = writeln!(text, "  + a fence and the TTL; {} stays as it is", place(to));
-        }
-        Some(to) if wanted.kind.writes_addresses() => {
-            let _ = writeln!(text, "  {sign} {}  ->  {}", published(report), place(to));
-        }
-        Some(to) => {
-            let _ = writeln!(text, "  {sign} {} {}", wanted.kind, place(to));
-        }
-        None => {
-            let _ = writeln!(text, "  {sign} {}  ->  no target", published(report));
-        }
-    }
+    let unchanged = wanted.kind == Kind::Adopt && to.iter().all(|t| t.active);
+    let _ = match to.is_empty() {
+        true => writeln!(text, "  {sign} {}  ->  no target", published(report)),
+        false if unchanged => writeln!(text, "  + a fence and the TTL; {} stays as it is", places(&to)),
+        false => writeln!(text, "  {sign} {}  ->  {}", published(report), places(&to)),
+    };
     let _ = writeln!(text, "  kind    {}", wanted.kind);
     block(&mut text, "why", &wanted.why);
-    if let Some(to) = to {
+    for to in to.iter().filter(|t| unchanged || !t.active) {
         let _ = writeln!(text, "  target  {}", evidence(to, report.at));
     }
     block(&mut text, "limits", &limits(&report.brakes));
@@ -120,7 +112,7 @@ pub fn plan(report: &Report) -> String {
 
 /// True when the report's wanted move would be made now.
 pub fn changes(report: &Report) -> bool {
-    report.refusals.is_empty() && report.wanted.as_ref().is_some_and(|w| w.to.is_some())
+    report.refusals.is_empty() && report.wanted.as_ref().is_some_and(|w| !w.to.is_empty())
 }
 
 /// Everything that led to the present answer.
@@ -150,7 +142,7 @@ pub fn explain(report: &Report) -> String {
                 t.age.map_or("-".to_owned(), human).into(),
                 format!("{}/{}", t.failures, t.fall).into(),
                 format!("{}/{}", t.successes, t.rise).into(),
-                addresses(&t.addresses).into(),
+                t.content.to_string().into(),
             ]
         })
         .collect();
@@ -160,7 +152,11 @@ pub fn explain(report: &Report) -> String {
     match &report.wanted {
         None => text.push_str("  wanted   nothing\n"),
         Some(wanted) => {
-            let to = wanted.to.as_ref().map_or("no target can be named".to_owned(), |t| format!("to {t}"));
+            let to = if wanted.to.is_empty() {
+                "no target can be named".to_owned()
+            } else {
+                format!("to {}", joined(&wanted.to))
+            };
             let _ = writeln!(text, "  wanted   {} {to}", wanted.kind);
             block(&mut text, "why", &wanted.why);
             if report.refusals.is_empty() {
@@ -267,8 +263,8 @@ fn brakes_short(brakes: &BrakesReport) -> String {
 }
 
 fn one_move(moved: &MoveReport) -> String {
-    let from = moved.from.as_ref().map_or("?".to_owned(), ToString::to_string);
-    format!("{} {from} -> {} at epoch {}: {}", moved.kind, moved.to, moved.epoch, phase(moved.phase))
+    let from = if moved.from.is_empty() { "?".to_owned() } else { joined(&moved.from) };
+    format!("{} {from} -> {} at epoch {}: {}", moved.kind, joined(&moved.to), moved.epoch, phase(moved.phase))
 }
 
 fn move_lines(moved: &MoveReport) -> Vec<String> {
@@ -297,7 +293,7 @@ fn phase(phase: MovePhase) -> String {
 fn live(live: &LiveState) -> String {
     match live {
         LiveState::NotRead => "not read".into(),
-        LiveState::Target { name } => name.to_string(),
+        LiveState::Targets { names } => joined(names),
         LiveState::Split { .. } => "split".into(),
         LiveState::Foreign { .. } => "foreign".into(),
         LiveState::Absent => "absent".into(),
@@ -310,23 +306,22 @@ fn live_long(state: &LiveState) -> String {
         LiveState::Split { detail } | LiveState::Foreign { detail } | LiveState::Unreadable { detail } => {
             format!("{} ({detail})", live(state))
         }
-        LiveState::NotRead | LiveState::Target { .. } | LiveState::Absent => live(state),
+        LiveState::NotRead | LiveState::Targets { .. } | LiveState::Absent => live(state),
     }
 }
 
 fn published(report: &Report) -> String {
-    match report.targets.iter().find(|t| t.active) {
-        Some(active) => place(active),
-        None => live_long(&report.live),
-    }
+    let active: Vec<&TargetReport> = report.targets.iter().filter(|t| t.active).collect();
+    if active.is_empty() { live_long(&report.live) } else { places(&active) }
 }
 
-fn place(target: &TargetReport) -> String {
-    format!("{} ({})", addresses(&target.addresses), target.name)
+fn places(targets: &[&TargetReport]) -> String {
+    let place = |t: &&TargetReport| format!("{} ({})", t.content, t.name);
+    targets.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
-fn addresses(set: &AddressSet) -> String {
-    set.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(", ")
+fn joined(names: &[TargetName]) -> String {
+    names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn evidence(target: &TargetReport, now: UnixMs) -> String {
@@ -349,8 +344,12 @@ fn targets_short(targets: &[TargetReport]) -> String {
 }
 
 fn families(targets: &[TargetReport]) -> String {
-    let families = targets.first().map(|t| t.addresses.families()).unwrap_or_default();
-    families.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("+")
+    match targets.first().map(|t| &t.content) {
+        Some(Content::Addresses(set)) => set.families().iter().map(|f| f.to_string()).collect::<Vec<_>>().join("+"),
+        Some(Content::Host(_)) => "CNAME".into(),
+        Some(Content::Alias(_)) => "A+AAAA alias".into(),
+        None => String::new(),
+    }
 }
 
 fn or_dash(text: &str) -> String {

@@ -30,7 +30,7 @@ pub fn build(source: &mut Source, base: &Fields, over: Option<&Fields>, first: O
     let fast = fast_interval(source, &merged, cadence.as_ref());
     thresholds(source, &merged);
     let kind = match kind.as_str() {
-        "tcp" => port.map(|port| CheckKind::Tcp(TcpCheck { port })),
+        "tcp" => port.map(|port| CheckKind::Tcp(TcpCheck { port, exchange: None })),
         kind => http(source, &merged, kind == "https", port, first).map(|c| CheckKind::Http(Box::new(c))),
     };
     Some(Check {

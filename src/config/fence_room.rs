@@ -50,7 +50,7 @@ fn worst_value(policy: &Policy, settings: &FleetSettings) -> usize {
         mode: FenceMode::Released,
         until: UnixMs::from_secs(LATE),
         config: "c".repeat(8),
-        to: longest(&mut policy.targets.iter().map(|t| target_token(t.name.as_str()))),
+        to: longest(&mut policy.targets.iter().map(|t| target_token(&[t.name.as_str()]))),
     };
     value.encode().len()
 }
@@ -80,8 +80,8 @@ pub fn batch_fits(policy: &Policy) -> Result<(), Advice> {
     let records = policy.records.len();
     let (mut values, mut characters) = (0, 0);
     for target in &policy.targets {
-        values = values.max(target.addresses.iter().count());
-        characters = characters.max(target.addresses.iter().map(|a| a.to_string().len()).sum());
+        values = values.max(target.addresses().map_or(1, |a| a.iter().count()));
+        characters = characters.max(target.content.to_string().len());
     }
     let value_count = records * (2 + 2 * values);
     let character_count = records * (2 * (TXT + 2) + 2 * characters);

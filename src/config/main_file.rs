@@ -46,6 +46,7 @@ pub fn build(source: &mut Source, fields: &Fields, env: Env<'_>) -> Option<Main>
         verify: verify?,
         guard: guard?,
         witnesses,
+        rehearsal: None,
     };
     let state = state(source.dir(), fields, env)?;
     Some(Main { settings, state, provider, notifiers, api })
@@ -165,7 +166,7 @@ fn witnesses(source: &mut Source, fields: &Fields) -> Vec<Witness> {
         let kind =
             if key == "tcp" { rule::socket(&text).ok().map(WitnessKind::Tcp) } else { Some(WitnessKind::Url(text)) };
         if let (Some(name), Some(kind)) = (name.and_then(|n| WitnessName::new(&n).ok()), kind) {
-            witnesses.push(Witness { name, kind });
+            witnesses.push(Witness { name, region: None, kind });
         }
     }
     match tables.last() {

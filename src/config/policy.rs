@@ -9,8 +9,8 @@ use super::fields::{Fields, Value};
 use super::source::{Source, Span};
 use super::{calendar, check, fence_room};
 use crate::domain::{
-    AddressSet, Adopt, CheckKind, Drift, Failback, FailbackMode, Failover, Family, NotifierName, Policy, PolicyId,
-    RecordName, RegionName, Target, TargetName, Ttl, Window, WriteMode, ZoneId, ZoneRef,
+    AddressSet, Adopt, CheckKind, Content, Drift, Failback, FailbackMode, Failover, Family, NotifierName, Policy,
+    PolicyId, RecordName, RegionName, Target, TargetName, Ttl, Window, WriteMode, ZoneId, ZoneRef,
 };
 
 /// A longer TTL keeps clients on a dead target for longer than people expect.
@@ -50,6 +50,8 @@ pub fn build(source: &mut Source, fields: &Fields) -> (Option<Policy>, Places) {
             zone: zone?,
             records,
             ttl: ttl?,
+            answers: 1,
+            min_active: 1,
             importance: fields.int("importance")?,
             adopt: match fields.text("adopt")?.as_str() {
                 "manual" => Adopt::Manual,
@@ -211,7 +213,7 @@ fn targets(source: &mut Source, fields: &Fields, first: Option<&RecordName>) -> 
                     None => RegionName::new(name.as_str()).ok()?,
                 },
                 priority: if with_priority > 0 { table.int("priority")? } else { place },
-                addresses: AddressSet::new(list).ok()?,
+                content: Content::Addresses(AddressSet::new(list).ok()?),
                 check: check?,
                 name,
             })
@@ -226,7 +228,8 @@ fn targets(source: &mut Source, fields: &Fields, first: Option<&RecordName>) -> 
 
 fn same_families(source: &mut Source, table: &Fields, first: Option<&Target>, target: &Target) {
     let Some(first) = first else { return };
-    let (theirs, ours) = (first.addresses.families(), target.addresses.families());
+    let families = |t: &Target| t.addresses().map(AddressSet::families).unwrap_or_default();
+    let (theirs, ours) = (families(first), families(target));
     if theirs == ours {
         return;
     }

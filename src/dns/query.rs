@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::domain::{Family, RecordName};
+use crate::domain::{RecordName, RecordType as Asked};
 use crate::engine::zone::DnsAnswer;
 
 /// What a caller gives when it has no better idea.
@@ -28,8 +28,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks `server` for the addresses of `name`, over UDP with one repetition at half of `timeout`,
 /// then over TCP when the answer was cut. Never longer than `timeout`.
-pub async fn ask(server: SocketAddr, name: &RecordName, family: Family, timeout: Duration) -> DnsAnswer {
-    let question = match Question::new(name, family) {
+pub async fn ask(server: SocketAddr, name: &RecordName, rtype: Asked, timeout: Duration) -> DnsAnswer {
+    let question = match Question::new(name, rtype) {
         Ok(question) => question,
         Err(why) => return DnsAnswer::Failed(why),
     };
@@ -93,15 +93,16 @@ enum Verdict {
 }
 
 impl Question {
-    fn new(name: &RecordName, family: Family) -> Result<Question, String> {
+    fn new(name: &RecordName, asked: Asked) -> Result<Question, String> {
         let text = match name.as_str().strip_prefix("*.") {
             Some(rest) => format!("{WILDCARD_LABEL}.{rest}."),
             None => format!("{name}."),
         };
         let name = Name::from_ascii(&text).map_err(|e| format!("`{text}` cannot be asked: {e}"))?;
-        let rtype = match family {
-            Family::A => RecordType::A,
-            Family::Aaaa => RecordType::AAAA,
+        let rtype = match asked {
+            Asked::A => RecordType::A,
+            Asked::Aaaa => RecordType::AAAA,
+            Asked::Cname => RecordType::CNAME,
         };
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(|e| format!("no random number: {e}"))?;

@@ -48,6 +48,8 @@ pub enum Cadence {
 pub enum CheckKind {
     Http(Box<HttpCheck>),
     Tcp(TcpCheck),
+    /// A TCP connection with an exchange; `exchange` is always present.
+    Heartbeat(TcpCheck),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +85,17 @@ pub struct TlsCheck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpCheck {
     pub port: u16,
+    /// What is said once connected; `None`: the connection alone is the success.
+    pub exchange: Option<Exchange>,
+}
+
+/// A word to send and the word a healthy target answers with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// 1 to 1,024 bytes, sent as they are.
+    pub send: String,
+    /// 1 to 1,024 bytes that the answer begins with.
+    pub receive: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,16 +141,17 @@ impl CheckKind {
     pub fn port(&self) -> u16 {
         match self {
             CheckKind::Http(http) => http.port,
-            CheckKind::Tcp(tcp) => tcp.port,
+            CheckKind::Tcp(tcp) | CheckKind::Heartbeat(tcp) => tcp.port,
         }
     }
 
-    /// `http`, `https` or `tcp`, as written in a policy.
+    /// `http`, `https`, `tcp` or `heartbeat`, as written in a policy.
     pub fn name(&self) -> &'static str {
         match self {
             CheckKind::Http(http) if http.tls.is_none() => "http",
             CheckKind::Http(_) => "https",
             CheckKind::Tcp(_) => "tcp",
+            CheckKind::Heartbeat(_) => "heartbeat",
         }
     }
 
@@ -168,8 +182,11 @@ mod tests {
         if let CheckKind::Http(http) = &mut secure {
             http.tls = Some(TlsCheck { sni: "www".into(), verify: true, ca_file: None, min_cert_days: None });
         }
-        let cases =
-            [(plain, 8080, "http"), (secure, 8080, "https"), (CheckKind::Tcp(TcpCheck { port: 53 }), 53, "tcp")];
+        let cases = [
+            (plain, 8080, "http"),
+            (secure, 8080, "https"),
+            (CheckKind::Tcp(TcpCheck { port: 53, exchange: None }), 53, "tcp"),
+        ];
         for (kind, port, name) in cases {
             assert_eq!((kind.port(), kind.name()), (port, name));
         }

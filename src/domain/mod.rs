@@ -10,13 +10,15 @@ pub mod record;
 pub mod settings;
 pub mod time;
 
-pub use check::{BodyMatch, Cadence, Check, CheckKind, Expect, HttpCheck, JsonScalar, StatusRange, TcpCheck, TlsCheck};
+pub use check::{
+    BodyMatch, Cadence, Check, CheckKind, Exchange, Expect, HttpCheck, JsonScalar, StatusRange, TcpCheck, TlsCheck,
+};
 pub use id::{
     ClusterName, Epoch, InstanceName, NotifierName, PolicyId, PolicyIdx, RegionName, TargetIdx, TargetName, WitnessIdx,
     WitnessName, ZoneId, ZoneIdx,
 };
 pub use outcome::{DownReason, Health, Outcome, UnknownReason};
-pub use policy::{Adopt, Drift, Failback, FailbackMode, Failover, Policy, Target, Window, WriteMode, ZoneRef};
-pub use record::{AddressSet, Family, RecordName, RecordNameError, Ttl};
+pub use policy::{Adopt, Drift, Failback, FailbackMode, Failover, Members, Policy, Target, Window, WriteMode, ZoneRef};
+pub use record::{AddressSet, AliasTarget, Content, Family, RecordName, RecordNameError, RecordType, Ttl};
 pub use settings::{ApiBudget, FleetSettings, GuardSettings, NameServers, VerifySettings, Witness, WitnessKind};
 pub use time::{Now, Tick, UnixMs};

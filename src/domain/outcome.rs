@@ -37,6 +37,10 @@ pub enum DownReason {
     Status(u16),
     BodyMismatch,
     JsonMismatch,
+    /// The answer of a heartbeat is not the word it should be.
+    WrongAnswer,
+    /// The target's host name does not exist or has no address, authoritatively (NXDOMAIN, NODATA).
+    NoSuchName,
     /// More redirects than `redirects` allows, or one that may not be followed.
     Redirect,
 }
@@ -102,6 +106,8 @@ impl fmt::Display for DownReason {
             DownReason::Status(code) => return write!(f, "HTTP status {code}"),
             DownReason::BodyMismatch => "body does not match",
             DownReason::JsonMismatch => "JSON fields do not match",
+            DownReason::WrongAnswer => "heartbeat answered with the wrong word",
+            DownReason::NoSuchName => "host name does not exist or has no address",
             DownReason::Redirect => "redirect not allowed",
         })
     }

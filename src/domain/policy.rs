@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::id::{NotifierName, PolicyId, RegionName, TargetIdx, TargetName, ZoneId};
-use super::record::{AddressSet, Family, RecordName, Ttl};
+use super::record::{AddressSet, Content, Family, RecordName, RecordType, Ttl};
 
 /// A validated policy. Field defaults are those of the configuration reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +19,12 @@ pub struct Policy {
     /// Higher goes first when many policies want to write.
     pub importance: i32,
     pub adopt: Adopt,
-    /// Not empty; all of the same address families.
+    /// Not empty; all of one kind of content and, for addresses, of the same families.
     pub targets: Vec<Target>,
+    /// How many targets are published at once, ≥ 1; more than one only for addresses.
+    pub answers: u32,
+    /// With fewer healthy members a several-answer set leaves its tier; 1..=answers.
+    pub min_active: u32,
     pub failover: Failover,
     pub failback: Failback,
     /// Period of the question to one authoritative server.
@@ -45,9 +49,40 @@ impl Policy {
         (0..u32::try_from(self.targets.len()).unwrap_or(0)).map(TargetIdx)
     }
 
-    /// Families every target has; decides which record types are managed.
+    /// Address families every target has; both for aliases, none for host names.
     pub fn families(&self) -> Vec<Family> {
-        self.targets.first().map(|t| t.addresses.families()).unwrap_or_default()
+        match self.targets.first().map(|t| &t.content) {
+            Some(Content::Addresses(set)) => set.families(),
+            Some(Content::Alias(_)) => vec![Family::A, Family::Aaaa],
+            Some(Content::Host(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Types of the sets the policy manages.
+    pub fn record_types(&self) -> Vec<RecordType> {
+        match self.targets.first().map(|t| &t.content) {
+            Some(Content::Host(_)) => vec![RecordType::Cname],
+            _ => self.families().into_iter().map(RecordType::from).collect(),
+        }
+    }
+
+    /// What the records hold when they publish `members`; `None` for an unknown target.
+    pub fn content(&self, members: &Members) -> Option<Content> {
+        let mut all: Option<Content> = None;
+        for idx in members.iter() {
+            let one = &self.target(idx)?.content;
+            all = Some(match (all, one) {
+                (Some(Content::Addresses(sum)), Content::Addresses(set)) => Content::Addresses(sum.union(set)),
+                (None, one) => one.clone(),
+                (Some(_), _) => return None,
+            });
+        }
+        all
+    }
+
+    /// Names of `members`, in the policy's order.
+    pub fn names(&self, members: &Members) -> Vec<TargetName> {
+        members.iter().filter_map(|idx| self.target(idx)).map(|t| t.name.clone()).collect()
     }
 }
 
@@ -74,8 +109,45 @@ pub struct Target {
     pub region: RegionName,
     /// Lower is better.
     pub priority: i32,
-    pub addresses: AddressSet,
+    pub content: Content,
     pub check: Check,
+}
+
+impl Target {
+    /// A target published by its addresses.
+    pub fn addresses(&self) -> Option<&AddressSet> {
+        self.content.addresses()
+    }
+}
+
+/// One or more targets of a policy, by number, sorted, without doubles: what is or shall be
+/// published at once (invariant I2: never none).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Members(Vec<TargetIdx>);
+
+impl Members {
+    /// `None` when there is no target in it.
+    pub fn new(targets: impl IntoIterator<Item = TargetIdx>) -> Option<Members> {
+        let set: std::collections::BTreeSet<TargetIdx> = targets.into_iter().collect();
+        (!set.is_empty()).then(|| Members(set.into_iter().collect()))
+    }
+
+    pub fn one(target: TargetIdx) -> Members {
+        Members(vec![target])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = TargetIdx> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub fn contains(&self, target: TargetIdx) -> bool {
+        self.0.binary_search(&target).is_ok()
+    }
+
+    /// How many, ≥ 1.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::ZoneId;
+
 /// A DNS name in one canonical spelling: lower case, no trailing dot, `*` for a wildcard label
 /// and no other escape. Compare only values of this type, never texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -143,6 +145,50 @@ impl fmt::Display for Family {
     }
 }
 
+/// Type of a record set that may be managed, and of a question about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    A,
+    Aaaa,
+    Cname,
+}
+
+impl RecordType {
+    /// As a zone lists it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RecordType::A => "A",
+            RecordType::Aaaa => "AAAA",
+            RecordType::Cname => "CNAME",
+        }
+    }
+
+    /// The family of its addresses; `None` for a CNAME.
+    pub fn family(self) -> Option<Family> {
+        match self {
+            RecordType::A => Some(Family::A),
+            RecordType::Aaaa => Some(Family::Aaaa),
+            RecordType::Cname => None,
+        }
+    }
+}
+
+impl From<Family> for RecordType {
+    fn from(family: Family) -> RecordType {
+        match family {
+            Family::A => RecordType::A,
+            Family::Aaaa => RecordType::Aaaa,
+        }
+    }
+}
+
+impl fmt::Display for RecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// One or more addresses, sorted, without duplicates (invariant I2: no plan can be empty).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<IpAddr>", into = "Vec<IpAddr>")]
@@ -174,6 +220,14 @@ impl AddressSet {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
+
+    pub fn is_subset(&self, of: &AddressSet) -> bool {
+        self.0.is_subset(&of.0)
+    }
+
+    pub fn union(&self, other: &AddressSet) -> AddressSet {
+        AddressSet(self.0.union(&other.0).copied().collect())
+    }
 }
 
 impl TryFrom<Vec<IpAddr>> for AddressSet {
@@ -198,6 +252,72 @@ impl fmt::Display for AddressSet {
             write!(f, "{address}")?;
         }
         Ok(())
+    }
+}
+
+/// The target of a Route 53 alias set (API reference, AliasTarget).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AliasTarget {
+    /// DNS name of the load balancer, distribution or record the alias points to.
+    pub name: RecordName,
+    /// The hosted zone *of that name*, not ours.
+    pub zone_id: ZoneId,
+    pub evaluate_target_health: bool,
+}
+
+impl fmt::Display for AliasTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "alias {} in zone {}", self.name, self.zone_id)?;
+        f.write_str(if self.evaluate_target_health { " with its health evaluated" } else { "" })
+    }
+}
+
+/// What a record holds when it publishes a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Published as A and AAAA.
+    Addresses(AddressSet),
+    /// Published as a CNAME.
+    Host(RecordName),
+    /// Published as alias A and AAAA.
+    Alias(AliasTarget),
+}
+
+impl Content {
+    pub fn addresses(&self) -> Option<&AddressSet> {
+        match self {
+            Content::Addresses(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// The name to resolve before each probe; `None` when the addresses are given.
+    pub fn host(&self) -> Option<&RecordName> {
+        match self {
+            Content::Addresses(_) => None,
+            Content::Host(name) => Some(name),
+            Content::Alias(alias) => Some(&alias.name),
+        }
+    }
+
+    /// `addresses`, `host` or `alias`: the key of a target in a policy file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Content::Addresses(_) => "addresses",
+            Content::Host(_) => "host",
+            Content::Alias(_) => "alias",
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Addresses(set) => set.fmt(f),
+            Content::Host(name) => name.fmt(f),
+            Content::Alias(alias) => alias.fmt(f),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{ClusterName, InstanceName, WitnessName};
+use super::id::{ClusterName, InstanceName, RegionName, WitnessName};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FleetSettings {
@@ -15,6 +15,9 @@ pub struct FleetSettings {
     pub verify: VerifySettings,
     pub guard: GuardSettings,
     pub witnesses: Vec<Witness>,
+    /// When the write path is rehearsed by a fence-only write: a cron expression with seconds, UTC,
+    /// already proven to fire; `None`: never.
+    pub rehearsal: Option<String>,
 }
 
 /// Budget of provider API calls: in any second at most `burst + rate` (invariant I8).
@@ -54,6 +57,8 @@ pub struct GuardSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     pub name: WitnessName,
+    /// Tied to a region: it also must answer for a verdict on that region's targets.
+    pub region: Option<RegionName>,
     pub kind: WitnessKind,
 }
 

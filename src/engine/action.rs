@@ -29,11 +29,17 @@ pub enum Action {
     AskAll {
         policy: PolicyIdx,
     },
-    /// Probe `target`'s check at `address`, which an authoritative answer gave; answered by `ByName`.
+    /// Probe `target`'s check at `address`, which an authoritative answer gave, or at what its host
+    /// name resolves to now; answered by `ByName`.
     ProbeByName {
         policy: PolicyIdx,
         target: TargetIdx,
-        address: IpAddr,
+        address: Option<IpAddr>,
+    },
+    /// Ask the world, not the provider, who serves the zone; answered by `Delegated`.
+    LookUpDelegation {
+        zone: ZoneIdx,
+        name: RecordName,
     },
     /// Commit one journal entry; answered by `Persisted` or `StoreFailed`. The runtime logs its transitions.
     Persist {
@@ -46,6 +52,10 @@ pub enum Action {
     },
 }
 
+/// One request that writes, of one or more policies' intents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchId(pub u64);
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApiCall {
     /// Answered by `ZoneResolved`. `servers`: the delegation set is wanted.
@@ -53,7 +63,7 @@ pub enum ApiCall {
     /// Answered by `Read`.
     ReadRecord { policy: PolicyIdx, record: u32, zone: ZoneId, name: RecordName, fence: RecordName },
     /// Answered by `Answered`. Only the executor can carry it out.
-    Write { intent: IntentId, zone: ZoneId, changes: Vec<Change>, comment: String },
+    Write { batch: BatchId, zone: ZoneId, changes: Vec<Change>, comment: String },
     /// Answered by `Synced`.
     GetChange { intent: IntentId, change_id: String },
 }

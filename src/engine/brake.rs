@@ -23,8 +23,11 @@ pub(super) struct Brakes {
     pub peer_until: Option<Tick>,
     /// Start of the evidence needed to reverse a peer's move.
     pub peer_since: Option<Tick>,
-    /// Ends of automatic moves within the last hour.
+    /// Ends of automatic moves between targets or tiers within the last hour.
     moves: Vec<Tick>,
+    /// Ends of trims and of fills within the last hour: brakes of their own.
+    trims: Vec<Tick>,
+    fills: Vec<Tick>,
     /// Ends of repairs within the last hour; they never count against a failover.
     repairs: Vec<Tick>,
     pub failback_blocked: bool,
@@ -57,6 +60,8 @@ impl Brakes {
             peer_until: None,
             peer_since: None,
             moves: snapshot.moves.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
+            trims: snapshot.trims.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
+            fills: snapshot.fills.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             repairs: Vec::new(),
             failback_blocked: snapshot.failback_blocked,
             unverified: snapshot.unverified,
@@ -71,6 +76,28 @@ impl Brakes {
     pub fn count_move(&mut self, at: Tick, now: Tick) {
         self.moves.retain(|m| now.since(*m) < HOUR);
         self.moves.push(at);
+    }
+
+    /// Ends of trims within the last hour, oldest first.
+    pub fn trims(&self, now: Tick) -> impl Iterator<Item = Tick> + '_ {
+        self.trims.iter().copied().filter(move |at| now.since(*at) < HOUR)
+    }
+
+    /// Ends of fills within the last hour, oldest first.
+    pub fn fills(&self, now: Tick) -> impl Iterator<Item = Tick> + '_ {
+        self.fills.iter().copied().filter(move |at| now.since(*at) < HOUR)
+    }
+
+    /// A member was dropped at `at`.
+    pub fn count_trim(&mut self, at: Tick) {
+        self.trims.retain(|t| at.since(*t) < HOUR);
+        self.trims.push(at);
+    }
+
+    /// A member was added at `at`.
+    pub fn count_fill(&mut self, at: Tick) {
+        self.fills.retain(|t| at.since(*t) < HOUR);
+        self.fills.push(at);
     }
 
     pub fn repairs_last_hour(&self, now: Tick) -> u32 {
@@ -94,6 +121,8 @@ impl Brakes {
     /// A person acknowledged: the flap budget starts anew.
     pub fn forget_moves(&mut self) {
         self.moves.clear();
+        self.trims.clear();
+        self.fills.clear();
         self.repairs.clear();
     }
 
@@ -127,6 +156,14 @@ impl Brakes {
 
     pub fn moves_as_wall(&self, now: Now) -> Vec<UnixMs> {
         self.moves.iter().filter(|at| now.mono.since(**at) < HOUR).map(|at| wall_of(*at, now)).collect()
+    }
+
+    pub fn trims_as_wall(&self, now: Now) -> Vec<UnixMs> {
+        self.trims(now.mono).map(|at| wall_of(at, now)).collect()
+    }
+
+    pub fn fills_as_wall(&self, now: Now) -> Vec<UnixMs> {
+        self.fills(now.mono).map(|at| wall_of(at, now)).collect()
     }
 
     pub fn hold_down_as_wall(&self, now: Now) -> Option<UnixMs> {
@@ -216,6 +253,10 @@ mod tests {
             frozen: None,
             failback_blocked: brakes.failback_blocked,
             unverified: true,
+            drained: Vec::new(),
+            trims: brakes.trims_as_wall(later(30)),
+            fills: brakes.fills_as_wall(later(30)),
+            rehearsal: None,
         };
         assert_eq!((snapshot.moves.as_slice(), snapshot.hold_down_until), (&[START.wall][..], Some(later(90).wall)));
         // Another process, whose clock began elsewhere, 30 s later.

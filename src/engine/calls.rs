@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::domain::{NameServers, Now, PolicyIdx, ZoneIdx};
 
-use super::action::{Action, ApiCall};
+use super::action::{Action, ApiCall, BatchId};
+use super::batch::Weight;
 use super::fence;
 use super::fleet::Fleet;
 use super::intent::IntentId;
@@ -13,7 +14,7 @@ use super::journal::TransitionKind;
 use super::notice::{NoticeKind, Severity};
 use super::state::{Pending, PolicyState, Trouble, Urgency};
 use super::switch;
-use super::zone::{ApiError, ZoneInfo};
+use super::zone::{ApiError, Change, ChangeOp, WriteAnswer, ZoneInfo};
 
 /// A zone that cannot be found for a transient reason is told after this.
 const TELL_ZONE_AFTER: Duration = Duration::from_secs(60);
@@ -100,37 +101,96 @@ impl Fleet {
         }
     }
 
+    /// One request for each zone that has none in flight: whatever is ready there rides in it, burns
+    /// first, then by importance, as far as the real limits go.
     fn pump_writes(&mut self, now: Now, out: &mut Vec<Action>) {
-        let mut ready: Vec<(bool, i32, PolicyIdx)> = self
+        let mut ready: Vec<(ZoneIdx, bool, i32, PolicyIdx)> = self
             .states()
             .filter_map(|(idx, p)| {
                 let write = p.write.as_ref()?;
-                (write.ready_at()? <= now.mono).then_some((!write.is_burn(), -p.policy.importance, idx))
+                let zone = self.shared.zones.get(p.zone.index())?;
+                let due = write.ready_at()? <= now.mono && zone.in_flight.is_none() && zone.info.is_some();
+                due.then_some((p.zone, !write.is_burn(), -p.policy.importance, idx))
             })
             .collect();
         ready.sort_unstable();
-        for (_, _, idx) in ready {
-            let Some(zone) = self.state(idx).map(|p| p.zone) else { continue };
-            let Some(info) =
-                self.shared.zones.get(zone.index()).filter(|z| z.in_flight.is_none()).and_then(|z| z.info.clone())
-            else {
-                continue;
-            };
+        for of_zone in ready.chunk_by(|a, b| a.0 == b.0) {
             if self.shared.bucket.ready_at(1, now.mono) > now.mono {
                 return;
             }
-            let sent = self.with(idx, now, out, |p, cx| {
-                let batch = switch::send(p, cx)?;
-                let intent = p.write.as_ref().map(|w| w.intent.id.clone())?;
-                Some((intent, batch))
-            });
-            if let Some(Some((intent, (changes, comment)))) = sent {
-                self.shared.bucket.take(1, now.mono);
-                if let Some(zone) = self.shared.zones.get_mut(zone.index()) {
-                    zone.in_flight = Some(intent.clone());
-                }
-                out.push(Action::Call(ApiCall::Write { intent, zone: info.id, changes, comment }));
+            let Some((zone, ..)) = of_zone.first().copied() else { continue };
+            self.send_batch(now, out, zone, of_zone.iter().map(|(.., idx)| *idx));
+        }
+    }
+
+    fn send_batch(&mut self, now: Now, out: &mut Vec<Action>, zone: ZoneIdx, ready: impl Iterator<Item = PolicyIdx>) {
+        let Some(id) = self.shared.zones.get(zone.index()).and_then(|z| z.info.as_ref()).map(|i| i.id.clone()) else {
+            return;
+        };
+        let mut room = Weight::default();
+        let mut most = usize::MAX;
+        let (mut members, mut changes, mut comments) = (Vec::new(), Vec::new(), Vec::new());
+        for idx in ready {
+            let Some(write) = self.state(idx).and_then(|p| p.write.as_ref()) else { continue };
+            let intent = write.intent.id.clone();
+            let (weight, cap) = (write.weight(), write.cap());
+            let fits = room.plus(weight);
+            // A write too big for any request goes alone: the provider says what is wrong with it.
+            let alone = members.is_empty();
+            if members.len() >= most.min(cap) || (fits.is_none() && !alone) {
+                continue;
             }
+            let Some(Some((mine, comment))) = self.with(idx, now, out, switch::send) else { continue };
+            room = fits.unwrap_or(weight);
+            most = most.min(cap);
+            members.push((idx, intent));
+            changes.push(mine);
+            comments.push(comment);
+        }
+        if members.is_empty() {
+            return;
+        }
+        self.shared.bucket.take(1, now.mono);
+        self.shared.seq += 1;
+        let batch = BatchId(self.shared.seq);
+        if let Some(zone) = self.shared.zones.get_mut(zone.index()) {
+            zone.in_flight = Some(batch);
+        }
+        let comment = match comments.as_slice() {
+            [one] => one.clone(),
+            many => format!("{} policies: {}", many.len(), many.join(", ")),
+        };
+        self.shared.batches.insert(batch, members);
+        let changes = in_wire_order(changes);
+        out.push(Action::Call(ApiCall::Write { batch, zone: id, changes, comment }));
+    }
+
+    /// The provider's answer to one batch: each policy in it learns what it means for itself.
+    pub(super) fn answered(&mut self, now: Now, out: &mut Vec<Action>, batch: BatchId, answer: &WriteAnswer) {
+        for zone in &mut self.shared.zones {
+            if zone.in_flight == Some(batch) {
+                zone.in_flight = None;
+            }
+        }
+        let members = self.shared.batches.remove(&batch).unwrap_or_default();
+        let named: Vec<bool> = members
+            .iter()
+            .map(|(idx, _)| match answer {
+                WriteAnswer::Refused { message, .. } => {
+                    self.state(*idx).and_then(|p| p.write.as_ref()).is_some_and(|w| w.is_named_in(message))
+                }
+                _ => true,
+            })
+            .collect();
+        let size = members.len();
+        let anybody = named.contains(&true);
+        for ((idx, intent), named) in members.into_iter().zip(named) {
+            let about = switch::About { batch, mine: size == 1 || named, size, anybody };
+            self.with(idx, now, out, |p, cx| {
+                if p.write.as_ref().is_some_and(|w| w.intent.id == intent) {
+                    switch::answered(p, cx, answer.clone(), about);
+                }
+            });
         }
     }
 
@@ -160,4 +220,15 @@ impl Fleet {
         let writes = |p: &PolicyState| p.write.as_ref().is_some_and(|w| w.intent.id == *intent);
         self.states().find(|(_, p)| writes(p) || p.settling.iter().any(|s| s.intent.id == *intent)).map(|(idx, _)| idx)
     }
+}
+
+/// Every DELETE first, then CREATEs, then UPSERTs, whoever they are of.
+fn in_wire_order(lists: Vec<Vec<Change>>) -> Vec<Change> {
+    let mut all: Vec<Change> = lists.into_iter().flatten().collect();
+    all.sort_by_key(|change| match change.op {
+        ChangeOp::Delete => 0,
+        ChangeOp::Create => 1,
+        ChangeOp::Upsert => 2,
+    });
+    all
 }

@@ -1,11 +1,15 @@
 //! What the world tells the engine, one value at a time.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use crate::domain::{Family, Outcome, PolicyIdx, TargetIdx, Tick, WitnessIdx, ZoneIdx};
+use serde::{Deserialize, Serialize};
 
-use super::intent::IntentId;
-use super::zone::{ApiError, ChangeStatus, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo};
+use crate::domain::{ClusterName, Members, Outcome, PolicyIdx, RecordType, TargetIdx, Tick, WitnessIdx, ZoneIdx};
+
+use super::action::BatchId;
+use super::intent::{IntentId, Kind};
+use super::zone::{ApiError, ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer, ZoneInfo};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -36,7 +40,7 @@ pub enum Event {
     },
     /// Answer to `ApiCall::Write`.
     Answered {
-        intent: IntentId,
+        batch: BatchId,
         answer: WriteAnswer,
     },
     /// Answer to `ApiCall::GetChange`.
@@ -59,9 +63,16 @@ pub enum Event {
     /// Answer to `Action::ProbeByName`.
     ByName {
         policy: PolicyIdx,
-        address: IpAddr,
+        address: Option<IpAddr>,
         probe: Probed,
     },
+    /// Answer to `Action::LookUpDelegation`: host names the world finds, `None` when it cannot be told.
+    Delegated {
+        zone: ZoneIdx,
+        servers: Option<Vec<String>>,
+    },
+    /// The schedule of `[rehearsal]` fired.
+    RehearsalDue,
     /// The failback window of a policy opened or closed.
     Window {
         policy: PolicyIdx,
@@ -97,7 +108,7 @@ pub struct ServerAnswer {
     pub server: SocketAddr,
     /// Index into the policy's `records`.
     pub record: u32,
-    pub family: Family,
+    pub rtype: RecordType,
     pub answer: DnsAnswer,
 }
 
@@ -111,16 +122,58 @@ pub struct Command {
     pub reason: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     Freeze,
+    /// Also ends `forced` and, for every policy at once, the freeze of the fleet.
     Unfreeze,
     /// Clears lock-out and the stop of automatic failback after a rollback.
     Ack,
     /// Makes the fence and brings TTL and value in line with `to`.
     Adopt {
-        to: TargetIdx,
+        to: Members,
+        /// Replaces a fence that is gone, unreadable or doubled, at an epoch above all known.
+        repair: bool,
     },
+    /// Check, drain, fenced write, proof, commit or rollback.
+    Switch {
+        to: Members,
+        /// From the check to the write.
+        drain: Duration,
+    },
+    /// A switchover to the best healthy target, whatever soak, window and mode say.
+    Failback,
+    /// Keeps a target empty; moves away from it when it is published.
+    Drain {
+        target: TargetIdx,
+        hard: bool,
+    },
+    Undrain {
+        target: TargetIdx,
+    },
+    /// Gives the record up: the fence says `released`.
+    Release,
+    /// Takes the record of cluster `from`.
+    Takeover {
+        from: ClusterName,
+    },
+    /// Break-glass: writes whatever the health says; never empty, never foreign.
+    Force {
+        to: Members,
+    },
+    /// Carries a saved plan out, if the zone has not moved since.
+    Apply(Box<SavedPlan>),
+}
+
+/// A plan as `plan --out` saved it, its hash and age already checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    pub kind: Kind,
+    pub to: Members,
+    /// The fences the plan was made on, in the order of the policy's records.
+    pub fences: Vec<Option<LiveSet>>,
+    /// Configuration hash of the policy.
+    pub config: String,
 }
 
 /// Answer to a command.

@@ -232,9 +232,15 @@ impl Fence {
     }
 }
 
-/// `to=` of a target: its name, or `x-` and 12 hex digits of its hash when longer than 24.
-pub fn target_token(name: &str) -> String {
-    if name.len() <= 24 { name.to_owned() } else { format!("x-{}", super::ids::short_hash(&["to", name], 12)) }
+/// `to=` of the targets published: their names joined by `/`, or `x-` and 12 hex digits of their
+/// hash when longer than 24.
+pub fn target_token(names: &[&str]) -> String {
+    let text = names.join("/");
+    if text.len() <= 24 {
+        return text;
+    }
+    let parts: Vec<&str> = std::iter::once("to").chain(names.iter().copied()).collect();
+    format!("x-{}", super::ids::short_hash(&parts, 12))
 }
 
 #[cfg(test)]
@@ -260,13 +266,7 @@ mod tests {
     }
 
     fn txt(values: &[&str]) -> LiveSet {
-        LiveSet {
-            rtype: "TXT".into(),
-            ttl: Some(60),
-            values: values.iter().map(|v| (*v).to_owned()).collect(),
-            routing: None,
-            alias: None,
-        }
+        LiveSet::values("TXT", 60, values.iter().map(|v| (*v).to_owned()).collect())
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
             assert_eq!(fence_name(&RecordName::new(record).unwrap(), &zone).unwrap().as_str(), fence);
         }
         assert_eq!(ZoneId::new("/hostedzone/Z1").as_str(), "Z1");
-        assert_eq!(target_token("eu-west-1"), "eu-west-1");
-        assert_eq!(target_token(&"x".repeat(40)).len(), 14);
+        assert_eq!(target_token(&["eu-west-1"]), "eu-west-1");
+        assert_eq!(target_token(&[&"x".repeat(40)]).len(), 14);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::{ApiBudget, FleetSettings, Health, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx};
+use crate::domain::{ApiBudget, FleetSettings, Health, Members, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx};
 
 use super::action::Action;
 use super::budget::TokenBucket;
@@ -66,6 +66,7 @@ impl Fleet {
             calls: BTreeMap::new(),
             zones: Vec::new(),
             recent_moves: Vec::new(),
+            batches: BTreeMap::new(),
             waiting: BTreeMap::new(),
             store_broken: None,
             notices: 0,
@@ -128,11 +129,12 @@ impl Fleet {
             if old.write.is_some() || !old.settling.is_empty() {
                 return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
             }
-            let published = old.active().and_then(|a| old.policy.target(a));
+            let mut published =
+                old.published().into_iter().flat_map(Members::iter).filter_map(|a| old.policy.target(a));
             let kept = |t: &crate::domain::Target| {
-                new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.addresses == t.addresses))
+                new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.content == t.content))
             };
-            if let Some(target) = published.filter(|t| !kept(t)) {
+            if let Some(target) = published.find(|t| !kept(t)) {
                 return Err(format!(
                     "policy {id} publishes {} now; move it away before dropping or changing that target",
                     target.name
@@ -424,16 +426,7 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         }
         Event::Persisted { seq } => fleet.persisted(now, out, seq),
         Event::StoreFailed { seq, error } => fleet.store_failed(now, out, seq, error),
-        Event::Answered { intent, answer } => {
-            for zone in &mut fleet.shared.zones {
-                if zone.in_flight.as_ref() == Some(&intent) {
-                    zone.in_flight = None;
-                }
-            }
-            if let Some(idx) = fleet.policy_of_intent(&intent) {
-                fleet.with(idx, now, out, |p, cx| switch::answered(p, cx, answer));
-            }
-        }
+        Event::Answered { batch, answer } => fleet.answered(now, out, batch, &answer),
         Event::Synced { intent, result } => {
             if let Some(idx) = fleet.policy_of_intent(&intent) {
                 fleet.with(idx, now, out, |p, cx| verify::synced(p, cx, &intent, &result));
@@ -452,7 +445,7 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
             fleet.with(policy, now, out, |p, _| p.window_open = open || p.policy.failback.window.is_none());
         }
         Event::Command { id, command } => fleet.command(now, out, id, &command),
-        Event::Wake => {}
+        Event::Delegated { .. } | Event::RehearsalDue | Event::Wake => {}
     }
     fleet.finish(now, out);
 }

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{FailbackMode, Health, TargetIdx, Tick};
+use crate::domain::{Check, FailbackMode, Health, TargetIdx, Tick};
 
 use super::fence::{Fence, FenceMode};
+use super::health::TargetHealth;
 use super::intent::Kind;
 use super::live::View;
 use super::report::{Refusal, Rule};
@@ -72,7 +73,7 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
         );
     }
     match &p.live.view {
-        View::Target(_) => {}
+        View::Targets(_) => {}
         View::NotRead => list.add(
             Rule::LiveUnknown,
             "the live record has not been read yet",
@@ -125,7 +126,7 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
     if at == At::Decision {
         if let Some(write) = &p.write {
             let text = format!("write {} ({}) has no outcome yet", write.intent.id, write.intent.kind);
-            let rule = if write.intent.kind.writes_addresses() && !write.is_resolving() {
+            let rule = if write.intent.kind.publishes() && !write.is_resolving() {
                 Rule::MoveInFlight
             } else {
                 Rule::IntentOpen
@@ -170,9 +171,8 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
             unlock.clone(),
         );
     }
-    let soaked =
-        |to: TargetIdx| p.health_of(to).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
-    if !want.to.is_some_and(soaked) {
+    let soaked = |to| p.health_of(to).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
+    if !want.to.as_ref().is_some_and(|to| to.iter().all(soaked)) {
         let text = format!("locked out; the destination must be healthy for {} first", human(p.policy.failback.soak));
         list.add(Rule::Locked, text, unlock);
     }
@@ -202,23 +202,26 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             None => {}
         }
     }
-    match want.to {
+    let now_well = |idx: TargetIdx, good: fn(&TargetHealth, &Check, Tick) -> bool| {
+        p.policy.target(idx).zip(p.health_of(idx)).is_some_and(|(t, h)| good(h, &t.check, now))
+    };
+    match &want.to {
         None => {
             let others: Vec<String> =
-                p.policy.indices().filter(|i| Some(*i) != p.active()).map(|i| one_line(p, i, now)).collect();
+                p.policy.indices().filter(|i| !p.is_published(*i)).map(|i| one_line(p, i, now)).collect();
             let text = if others.is_empty() { "there is no other target".to_owned() } else { others.join("; ") };
             list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven");
         }
         Some(to) if want.kind == Kind::Rollback => {
-            let good = p.policy.target(to).zip(p.health_of(to)).is_some_and(|(t, h)| h.is_well(&t.check, now));
-            if !good {
-                list.add(Rule::StaleEvidence, one_line(p, to, now), "a rollback never goes to a target failing now");
+            if let Some(bad) = to.iter().find(|i| !now_well(*i, TargetHealth::is_well)) {
+                list.add(Rule::StaleEvidence, one_line(p, bad, now), "a rollback never goes to a target failing now");
             }
         }
         Some(to) if want.kind != Kind::Repair => {
-            let proven = p.policy.target(to).zip(p.health_of(to)).is_some_and(|(t, h)| h.is_proven(&t.check, now));
-            if p.proof.or(p.doubt.as_ref().map(|d| d.since)).is_some() && !proven {
-                list.add(Rule::StaleEvidence, one_line(p, to, now), "fresh successes are being collected");
+            // Sticky members are published already; what is new must be proven.
+            let unproven = to.iter().find(|i| !p.is_published(*i) && !now_well(*i, TargetHealth::is_proven));
+            if let Some(bad) = unproven.filter(|_| since.is_some()) {
+                list.add(Rule::StaleEvidence, one_line(p, bad, now), "fresh successes are being collected");
             }
         }
         Some(_) => {}
@@ -312,7 +315,9 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         if let Some(drift) = &p.live.drift {
             list.add(Rule::Drift, drift.clone(), "undo the edit, or `failoverd adopt` to accept it");
         }
-        let healthy = want.to.and_then(|to| p.health_of(to)).and_then(|h| h.healthy_for(now)).unwrap_or_default();
+        let healthy_for = |idx| p.health_of(idx).and_then(|h| h.healthy_for(now)).unwrap_or_default();
+        let fresh = want.to.iter().flat_map(|to| to.iter()).filter(|i| !p.is_published(*i));
+        let healthy = fresh.map(healthy_for).min().unwrap_or_default();
         if healthy < p.policy.failback.soak {
             let left = p.policy.failback.soak.saturating_sub(healthy);
             list.add(

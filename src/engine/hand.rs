@@ -1,7 +1,7 @@
 //! A person's hand on one policy: freeze, unfreeze, ack, adopt, and the fence that carries it
 //! to every other instance.
 
-use crate::domain::{Health, TargetIdx};
+use crate::domain::{Health, Members};
 
 use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
@@ -18,7 +18,7 @@ impl PolicyState {
     pub(super) fn command(&mut self, cx: &mut Cx, command: &Command) -> CommandReply {
         let id = self.policy.id.clone();
         let said = format!("by {}: {}", command.by, command.reason);
-        match command.kind {
+        match &command.kind {
             CommandKind::Freeze => {
                 self.brakes.frozen =
                     Some(FreezeSnapshot { since: cx.now.wall, by: command.by.clone(), reason: command.reason.clone() });
@@ -75,11 +75,12 @@ impl PolicyState {
                     if nothing { "nothing was waiting for it; noted" } else { "automatic moves are possible again" };
                 CommandReply::Accepted(format!("{id}: {what}"))
             }
-            CommandKind::Adopt { to } => self.adopt(cx, to, &said),
+            CommandKind::Adopt { to, .. } => self.adopt(cx, to.clone(), &said),
+            _ => CommandReply::Refused(format!("{id}: not possible yet")),
         }
     }
 
-    fn adopt(&mut self, cx: &mut Cx, to: TargetIdx, said: &str) -> CommandReply {
+    fn adopt(&mut self, cx: &mut Cx, to: Members, said: &str) -> CommandReply {
         let id = self.policy.id.clone();
         if cx.shared.mode == Mode::Observe {
             return CommandReply::Refused(format!(
@@ -100,21 +101,21 @@ impl PolicyState {
         {
             return CommandReply::Refused(format!("{id}: {what}; replace it by hand first"));
         }
-        if self.health_of(to).is_none_or(|h| h.state() != Health::Up) {
+        if let Some(bad) = to.iter().find(|i| self.health_of(*i).is_none_or(|h| h.state() != Health::Up)) {
             let next = "adopt when its probes succeed, or name another target";
-            return CommandReply::Refused(format!("{id}: {} is not up; {next}", self.evidence(to, cx.now)));
+            return CommandReply::Refused(format!("{id}: {} is not up; {next}", self.evidence(bad, cx.now)));
         }
         if self.live.stale {
             return CommandReply::Refused(format!("{id}: the zone is being read; try again in a moment"));
         }
-        match switch::start(self, cx, Kind::Adopt, Some(to), said) {
+        match switch::start(self, cx, Kind::Adopt, Some(to.clone()), said) {
             Ok(()) => {
                 if let Some(write) = &mut self.write {
                     write.set_by_hand();
                 }
                 CommandReply::Accepted(format!(
                     "{id}: adopting with {}; `failoverd status` shows the proof",
-                    self.name_of(to)
+                    self.names_text(&to)
                 ))
             }
             Err(why) => CommandReply::Refused(format!("{id}: {why}")),

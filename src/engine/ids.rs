@@ -23,7 +23,7 @@ pub fn incident_id(cluster: &ClusterName, policy: &PolicyId, epoch: Epoch) -> In
 }
 
 /// A deterministic number below `range` from a name and a counter; spreads retries.
-pub fn jitter(name: &str, n: u32, range: u64) -> u64 {
+pub fn jitter(name: &str, n: u64, range: u64) -> u64 {
     let hash = short_hash(&["jitter", name, &n.to_string()], 12);
     u64::from_str_radix(&hash, 16).unwrap_or(0) % range.max(1)
 }

@@ -25,28 +25,49 @@ pub enum Kind {
     Failover,
     Failback,
     Rollback,
+    /// Drops a member of a several-answer set without leaving the tier.
+    Trim,
+    /// Adds a member of the tier.
+    Fill,
+    /// A move planned by a person.
+    Switch,
+    /// Break-glass: a person's write that asks no health.
+    Force,
     Repair,
     Adopt,
     Freeze,
     Unfreeze,
     Lock,
     Ack,
+    /// Fence only: this cluster gives the record up.
+    Release,
+    /// Fence only: this cluster takes the record of another.
+    Takeover,
     /// Fence only, same epoch, to make a lost request harmless.
     Burn,
+    /// Fence only, to see on a calm day that the whole write path works.
+    Rehearse,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Failover,
         Kind::Failback,
         Kind::Rollback,
+        Kind::Trim,
+        Kind::Fill,
+        Kind::Switch,
+        Kind::Force,
         Kind::Repair,
         Kind::Adopt,
         Kind::Freeze,
         Kind::Unfreeze,
         Kind::Lock,
         Kind::Ack,
+        Kind::Release,
+        Kind::Takeover,
         Kind::Burn,
+        Kind::Rehearse,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -54,24 +75,31 @@ impl Kind {
             Kind::Failover => "failover",
             Kind::Failback => "failback",
             Kind::Rollback => "rollback",
+            Kind::Trim => "trim",
+            Kind::Fill => "fill",
+            Kind::Switch => "switch",
+            Kind::Force => "force",
             Kind::Repair => "repair",
             Kind::Adopt => "adopt",
             Kind::Freeze => "freeze",
             Kind::Unfreeze => "unfreeze",
             Kind::Lock => "lock",
             Kind::Ack => "ack",
+            Kind::Release => "release",
+            Kind::Takeover => "takeover",
             Kind::Burn => "burn",
+            Kind::Rehearse => "rehearse",
         }
     }
 
-    /// Decided by the engine, not by a person, and it changes an address.
+    /// Decided by the engine, not by a person, and it changes what is published.
     pub fn is_automatic_move(self) -> bool {
-        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback)
+        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback | Kind::Trim | Kind::Fill)
     }
 
-    /// Writes the address records too, not only the fence.
-    pub fn writes_addresses(self) -> bool {
-        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback | Kind::Repair | Kind::Adopt)
+    /// Writes the managed records too, not only the fence.
+    pub fn publishes(self) -> bool {
+        self.is_automatic_move() || matches!(self, Kind::Switch | Kind::Force | Kind::Repair | Kind::Adopt)
     }
 }
 
@@ -87,10 +115,10 @@ pub struct Intent {
     pub policy: PolicyId,
     pub kind: Kind,
     pub epoch: Epoch,
-    /// Target published before, when it was one of ours.
-    pub from: Option<TargetName>,
-    /// Target published after; `None` for a fence-only write.
-    pub to: Option<TargetName>,
+    /// Targets published before; empty when they were none of ours.
+    pub from: Vec<TargetName>,
+    /// Targets published after; empty for a fence-only write.
+    pub to: Vec<TargetName>,
     /// What stands at each record's fence before, raw; `None` where there is no fence yet.
     pub before: Vec<Option<LiveSet>>,
     /// Fence value of each record after, decoded.

@@ -77,6 +77,20 @@ pub enum TransitionKind {
     ApiFine,
     StoreTrouble,
     StoreFine,
+    /// A switchover waits for its old targets to empty.
+    Draining,
+    Drained,
+    Undrained,
+    Forced,
+    Released,
+    TakenOver,
+    FleetFrozen,
+    FleetUnfrozen,
+    WriteRefused,
+    Obstacle,
+    ObstacleGone,
+    Rehearsed,
+    RehearsalFailed,
     Started,
     Reloaded,
 }
@@ -108,6 +122,42 @@ pub struct PolicySnapshot {
     pub failback_blocked: bool,
     /// The last move ended unverified.
     pub unverified: bool,
+    #[serde(default)]
+    pub drained: Vec<DrainSnapshot>,
+    /// Ends of trims and of fills within the last hour.
+    #[serde(default)]
+    pub trims: Vec<UnixMs>,
+    #[serde(default)]
+    pub fills: Vec<UnixMs>,
+    #[serde(default)]
+    pub rehearsal: Option<RehearsalSnapshot>,
+}
+
+/// A target a person keeps empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainSnapshot {
+    pub target: TargetName,
+    /// Never a destination, not even the last one.
+    pub hard: bool,
+    pub since: UnixMs,
+    pub by: String,
+    pub reason: String,
+}
+
+/// The last rehearsal of the write path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearsalSnapshot {
+    /// When it ended.
+    pub at: UnixMs,
+    pub ok: bool,
+    /// What was walked and how long it took, or what failed.
+    pub detail: String,
+    /// Decision to the provider's "accepted".
+    pub accepted: Option<Duration>,
+    /// Accepted to INSYNC.
+    pub insync: Option<Duration>,
+    /// Accepted to the last server's usable answer.
+    pub every_server: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

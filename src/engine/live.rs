@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::domain::{AddressSet, Family, Policy, TargetIdx, Tick};
+use crate::domain::{AddressSet, Content, Members, Policy, RecordName, RecordType, TargetIdx, Tick};
 
 use super::event::ServerAnswer;
 use super::fence::{FENCE_TTL, Fence, quote, target_token};
-use super::plan::Plan;
+use super::plan::{Plan, same_set, sets};
 use super::report::LiveState;
 use super::zone::{ApiError, DnsAnswer, LiveSet, RecordRead};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum View {
     NotRead,
-    Target(TargetIdx),
+    Targets(Members),
     Split(String),
     Foreign(String),
     Absent,
@@ -76,9 +76,9 @@ impl Live {
         }
     }
 
-    pub fn target(&self) -> Option<TargetIdx> {
-        match self.view {
-            View::Target(idx) => Some(idx),
+    pub fn members(&self) -> Option<&Members> {
+        match &self.view {
+            View::Targets(members) => Some(members),
             _ => None,
         }
     }
@@ -136,29 +136,27 @@ impl Live {
 
     /// Our own write was accepted: from now on this is what stands.
     pub fn written(&mut self, policy: &Policy, plan: &Plan, cluster: &crate::domain::ClusterName) {
-        let addresses = plan.to().and_then(|to| policy.target(to)).map(|t| t.addresses.clone());
-        for (read, (_, after)) in self.reads.iter_mut().zip(plan.fences()) {
-            read.fence = vec![simple_set("TXT", FENCE_TTL, vec![quote(&after.encode())])];
-            for family in policy.families() {
-                let Some(set) = addresses.as_ref().and_then(|a| a.of(family)) else { continue };
-                let rtype = family.to_string();
-                read.sets.retain(|s| s.rtype != rtype);
-                read.sets.push(simple_set(&rtype, policy.ttl.secs(), set.iter().map(|a| a.to_string()).collect()));
-            }
+        for ((read, (_, after)), sets) in self.reads.iter_mut().zip(plan.fences()).zip(plan.sets()) {
+            read.fence = vec![LiveSet::values("TXT", FENCE_TTL, vec![quote(&after.encode())])];
+            read.sets.retain(|s| sets.iter().all(|new| new.rtype != s.rtype));
+            read.sets.extend(sets);
         }
         self.judge(policy, cluster);
     }
 
     /// Whether a name server's answers differ from the last reading; unusable answers do not count.
     pub fn differs(&self, policy: &Policy, answers: &[ServerAnswer]) -> bool {
-        answers.iter().any(|a| match &a.answer {
-            DnsAnswer::Failed(_) => false,
-            DnsAnswer::Addresses { set, .. } => {
-                let expected = self.reads.get(a.record as usize).map(|r| published(r, a.family)).unwrap_or_default();
-                *set != expected
-            }
-            DnsAnswer::Nothing | DnsAnswer::Other(_) => {
-                matches!(self.view, View::Target(_)) && policy.families().contains(&a.family)
+        answers.iter().any(|a| {
+            let read = || self.reads.get(a.record as usize);
+            match &a.answer {
+                DnsAnswer::Failed(_) => false,
+                DnsAnswer::Addresses { set, .. } => {
+                    *set != read().map(|r| addresses_of(r, a.rtype)).unwrap_or_default()
+                }
+                DnsAnswer::Name(name) => read().and_then(host_of).as_ref() != Some(name),
+                DnsAnswer::Nothing | DnsAnswer::Other(_) => {
+                    matches!(self.view, View::Targets(_)) && policy.record_types().contains(&a.rtype)
+                }
             }
         })
     }
@@ -166,10 +164,7 @@ impl Live {
     pub fn report(&self, policy: &Policy) -> LiveState {
         match &self.view {
             View::NotRead => LiveState::NotRead,
-            View::Target(idx) => match policy.target(*idx) {
-                Some(t) => LiveState::Target { name: t.name.clone() },
-                None => LiveState::NotRead,
-            },
+            View::Targets(members) => LiveState::Targets { names: policy.names(members) },
             View::Split(detail) => LiveState::Split { detail: detail.clone() },
             View::Foreign(detail) => LiveState::Foreign { detail: detail.clone() },
             View::Absent => LiveState::Absent,
@@ -178,16 +173,17 @@ impl Live {
     }
 }
 
-fn simple_set(rtype: &str, ttl: u32, values: Vec<String>) -> LiveSet {
-    LiveSet { rtype: rtype.into(), ttl: Some(ttl), values, routing: None, alias: None }
+fn addresses_of(read: &RecordRead, rtype: RecordType) -> BTreeSet<IpAddr> {
+    let of_type = |s: &&LiveSet| s.rtype == rtype.as_str();
+    read.sets.iter().filter(of_type).flat_map(|s| s.values.iter().filter_map(|v| v.parse().ok())).collect()
 }
 
-fn published(read: &RecordRead, family: Family) -> BTreeSet<IpAddr> {
-    let rtype = family.to_string();
-    read.sets.iter().filter(|s| s.rtype == rtype).flat_map(|s| s.values.iter().filter_map(|v| v.parse().ok())).collect()
+fn host_of(read: &RecordRead) -> Option<RecordName> {
+    let set = read.sets.iter().find(|s| s.rtype == RecordType::Cname.as_str())?;
+    set.values.first().and_then(|v| RecordName::new(v).ok())
 }
 
-/// Which target all records publish, or why none can be named.
+/// Which targets all records publish, or why none can be named.
 fn classify(policy: &Policy, reads: &[RecordRead]) -> View {
     if reads.len() != policy.records.len() {
         return View::NotRead;
@@ -195,21 +191,21 @@ fn classify(policy: &Policy, reads: &[RecordRead]) -> View {
     let mut views = Vec::new();
     for (name, read) in policy.records.iter().zip(reads) {
         match record_view(policy, read) {
-            RecordView::Target(idx) => views.push(Some(idx)),
+            RecordView::Targets(members) => views.push(Some(members)),
             RecordView::Absent => views.push(None),
             RecordView::Split(what) => return View::Split(format!("{name} publishes {what}")),
             RecordView::Foreign(what) => return View::Foreign(format!("{name} {what}")),
             RecordView::Unreadable(what) => return View::Unreadable(format!("{name} {what}")),
         }
     }
-    let first = views.first().copied().flatten();
+    let first = views.first().cloned().flatten();
     match first {
         _ if views.iter().all(Option::is_none) => View::Absent,
-        Some(idx) if views.iter().all(|v| *v == Some(idx)) => View::Target(idx),
+        Some(members) if views.iter().all(|v| v.as_ref() == Some(&members)) => View::Targets(members),
         _ => {
-            let text = |(name, view): (&crate::domain::RecordName, &Option<TargetIdx>)| {
-                let target = view.and_then(|idx| policy.target(idx)).map_or("nothing", |t| t.name.as_str());
-                format!("{name} publishes {target}")
+            let text = |(name, view): (&RecordName, &Option<Members>)| {
+                let targets = view.as_ref().map_or_else(|| "nothing".to_owned(), |m| names_text(policy, m));
+                format!("{name} publishes {targets}")
             };
             let parts: Vec<String> = policy.records.iter().zip(&views).map(text).collect();
             View::Split(parts.join(", "))
@@ -217,8 +213,13 @@ fn classify(policy: &Policy, reads: &[RecordRead]) -> View {
     }
 }
 
+/// `a, b`: the names of `members`.
+pub(super) fn names_text(policy: &Policy, members: &Members) -> String {
+    policy.names(members).iter().map(|n| n.as_str().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
 enum RecordView {
-    Target(TargetIdx),
+    Targets(Members),
     Absent,
     Split(String),
     Foreign(String),
@@ -226,23 +227,43 @@ enum RecordView {
 }
 
 fn record_view(policy: &Policy, read: &RecordRead) -> RecordView {
-    if let Some(set) = read.sets.iter().find(|s| s.rtype == "CNAME") {
-        return RecordView::Foreign(format!(
-            "is a CNAME to {}; failoverd manages A and AAAA records here",
-            set.values.join(" ")
-        ));
+    let types = policy.record_types();
+    let managed = |s: &&LiveSet| types.iter().any(|t| t.as_str() == s.rtype);
+    let is_host = types == [RecordType::Cname];
+    let other_kind = read.sets.iter().find(|s| match s.rtype.as_str() {
+        "CNAME" => !is_host,
+        "A" | "AAAA" => is_host,
+        _ => false,
+    });
+    if let Some(set) = other_kind {
+        let what = set.alias.as_ref().map_or_else(|| set.values.join(" "), ToString::to_string);
+        let kind = policy.targets.first().map_or("addresses", |t| t.content.kind());
+        return RecordView::Foreign(format!("has a set {} {what}; this policy publishes {kind}", set.rtype));
     }
-    let managed = |s: &&LiveSet| policy.families().iter().any(|f| f.to_string() == s.rtype);
     let sets: Vec<&LiveSet> = read.sets.iter().filter(managed).collect();
     if let Some(set) = sets.iter().find(|s| !s.is_simple()) {
-        let what = match (&set.alias, &set.routing) {
-            (Some(alias), _) => format!("is an alias to {alias}"),
-            (None, routing) => format!("has a routed set ({})", routing.as_deref().unwrap_or("?")),
-        };
-        return RecordView::Foreign(format!("{what}; failoverd manages simple sets only"));
+        let steered =
+            [("routed", &set.routing), ("health-checked", &set.health_check), ("policy-steered", &set.traffic_policy)];
+        let what = steered.iter().find_map(|(how, id)| id.as_ref().map(|id| format!("{how} set ({id})")));
+        return RecordView::Foreign(format!(
+            "has a {}; failoverd manages simple sets only",
+            what.unwrap_or_else(|| "steered set".into())
+        ));
     }
     if sets.is_empty() {
         return RecordView::Absent;
+    }
+    match policy.targets.first().map(|t| &t.content) {
+        Some(Content::Addresses(_)) => address_view(policy, &sets),
+        Some(Content::Host(_)) => host_view(policy, read, &sets),
+        Some(Content::Alias(_)) => alias_view(policy, &sets),
+        None => RecordView::Absent,
+    }
+}
+
+fn address_view(policy: &Policy, sets: &[&LiveSet]) -> RecordView {
+    if let Some(alias) = sets.iter().find_map(|s| s.alias.as_ref()) {
+        return RecordView::Foreign(format!("is an {alias}; this policy publishes addresses"));
     }
     let mut all = BTreeSet::new();
     for value in sets.iter().flat_map(|s| &s.values) {
@@ -254,23 +275,86 @@ fn record_view(policy: &Policy, read: &RecordRead) -> RecordView {
         }
     }
     let Ok(live) = AddressSet::new(all) else { return RecordView::Absent };
-    if let Some(idx) = policy.indices().find(|i| policy.target(*i).is_some_and(|t| t.addresses == live)) {
-        return RecordView::Target(idx);
+    let of = |idx: &TargetIdx| policy.target(*idx).and_then(|t| t.addresses());
+    let Some(members) = Members::new(policy.indices().filter(|i| of(i).is_some_and(|set| set.is_subset(&live)))) else {
+        let known = |a: &IpAddr| policy.targets.iter().any(|t| t.addresses().is_some_and(|set| set.contains(*a)));
+        return if live.iter().all(|a| known(&a)) {
+            RecordView::Split(format!("{live}, which is only part of a target's set"))
+        } else {
+            RecordView::Foreign(format!("publishes {live}, which no target of this policy has"))
+        };
+    };
+    if policy.content(&members).as_ref().and_then(Content::addresses) != Some(&live) {
+        let known = |a: &IpAddr| policy.targets.iter().any(|t| t.addresses().is_some_and(|set| set.contains(*a)));
+        return if live.iter().all(|a| known(&a)) {
+            RecordView::Split(format!("{live}, which is no whole set of targets"))
+        } else {
+            RecordView::Foreign(format!("publishes {live}, not all of which are addresses of this policy's targets"))
+        };
     }
-    let known = |a: &IpAddr| policy.targets.iter().any(|t| t.addresses.contains(*a));
-    if live.iter().all(|a| known(&a)) {
-        return RecordView::Split(format!("{live}, which is no single target's set"));
+    if members.count() > usize::try_from(policy.answers).unwrap_or(usize::MAX) {
+        return RecordView::Split(format!("{live}, more targets than answers = {}", policy.answers));
     }
-    RecordView::Foreign(format!("publishes {live}, which no target of this policy has"))
+    RecordView::Targets(members)
+}
+
+fn host_view(policy: &Policy, read: &RecordRead, sets: &[&LiveSet]) -> RecordView {
+    if let Some(alias) = sets.iter().find_map(|s| s.alias.as_ref()) {
+        return RecordView::Foreign(format!("is an {alias}; this policy publishes a host name"));
+    }
+    let Some(host) = host_of(read) else { return RecordView::Unreadable("has a CNAME that names no host".into()) };
+    match policy.indices().find(|i| policy.target(*i).and_then(|t| t.content.host()) == Some(&host)) {
+        Some(idx) => RecordView::Targets(Members::one(idx)),
+        None => RecordView::Foreign(format!("is a CNAME to {host}, which no target of this policy names")),
+    }
+}
+
+fn alias_view(policy: &Policy, sets: &[&LiveSet]) -> RecordView {
+    let mut found: Vec<TargetIdx> = Vec::new();
+    for set in sets {
+        let Some(alias) = &set.alias else {
+            return RecordView::Foreign(format!("has a plain {} set; this policy publishes aliases", set.rtype));
+        };
+        let same =
+            |idx: &TargetIdx| matches!(policy.target(*idx).map(|t| &t.content), Some(Content::Alias(a)) if a == alias);
+        match policy.indices().find(same) {
+            Some(idx) => found.push(idx),
+            None => return RecordView::Foreign(format!("is an {alias}, which no target of this policy has")),
+        }
+    }
+    match Members::new(found) {
+        Some(members) if members.count() == 1 => RecordView::Targets(members),
+        Some(members) => RecordView::Split(format!("{} in one record", names_text(policy, &members))),
+        None => RecordView::Absent,
+    }
 }
 
 /// A record that no target of ours can be read from needs a person, fence or not.
 fn detached(view: &View) -> Option<String> {
     match view {
-        View::NotRead | View::Target(_) => None,
+        View::NotRead | View::Targets(_) => None,
         View::Absent => Some("the record does not exist".into()),
         View::Split(what) | View::Foreign(what) | View::Unreadable(what) => Some(what.clone()),
     }
+}
+
+/// The targets a fence's `to=` names; `None` when it cannot be told.
+pub(super) fn members_named(policy: &Policy, token: &str) -> Option<Members> {
+    if let Some(one) =
+        policy.indices().find(|i| policy.target(*i).is_some_and(|t| target_token(&[t.name.as_str()]) == token))
+    {
+        return Some(Members::one(one));
+    }
+    let named: Option<Vec<TargetIdx>> = token.split('/').map(|name| policy.target_named(name)).collect();
+    named.and_then(Members::new)
+}
+
+/// The token of `members` in a fence.
+pub(super) fn token_of(policy: &Policy, members: &Members) -> String {
+    let names = policy.names(members);
+    let mut names: Vec<&str> = names.iter().map(|n| n.as_str()).collect();
+    names.sort_unstable();
+    target_token(&names)
 }
 
 /// What a person or another tool changed behind the fence's back, exactly.
@@ -278,26 +362,32 @@ fn drift(policy: &Policy, view: &View, fences: &[Fence], reads: &[RecordRead]) -
     let mut found = Vec::new();
     for ((name, read), fence) in policy.records.iter().zip(reads).zip(fences) {
         let Some((value, _)) = fence.ours() else { continue };
-        let expected = policy.targets.iter().find(|t| target_token(t.name.as_str()) == value.to);
-        for family in policy.families() {
-            let rtype = family.to_string();
-            let live = published(read, family);
-            let text = |set: &BTreeSet<IpAddr>| match set.len() {
-                0 => "nothing".to_owned(),
-                _ => set.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            };
-            if let Some(target) = expected {
-                let want: BTreeSet<IpAddr> = target.addresses.of(family).iter().flat_map(AddressSet::iter).collect();
-                if live != want {
+        let expected = members_named(policy, &value.to);
+        let wanted = expected.as_ref().and_then(|m| policy.content(m)).map(|c| sets(&c, policy.ttl, &read.sets));
+        for rtype in policy.record_types() {
+            let live = read.sets.iter().find(|s| s.rtype == rtype.as_str());
+            if let (Some(wanted), Some(members)) = (&wanted, &expected) {
+                let want = wanted.iter().find(|s| s.rtype == rtype.as_str());
+                let same = match (live, want) {
+                    (Some(live), Some(want)) => same_set(&LiveSet { ttl: want.ttl, ..live.clone() }, want),
+                    (None, None) => true,
+                    _ => false,
+                };
+                if !same {
                     found.push(format!(
                         "{name} {rtype} publishes {}, expected {} ({})",
-                        text(&live),
-                        text(&want),
-                        target.name
+                        set_text(live),
+                        set_text(want),
+                        names_text(policy, members)
                     ));
                 }
+            } else if let View::Targets(members) = view
+                && token_of(policy, members) != value.to
+                && !value.to.is_empty()
+            {
+                found.push(format!("{name} {rtype} publishes {}, which is not what the fence says", set_text(live)));
             }
-            let ttl = read.sets.iter().find(|s| s.rtype == rtype && s.is_simple()).and_then(|s| s.ttl);
+            let ttl = live.filter(|s| s.is_simple()).and_then(|s| s.ttl);
             if let Some(ttl) = ttl.filter(|t| *t != policy.ttl.secs()) {
                 found.push(format!("{name} {rtype} has TTL {ttl}, expected {}", policy.ttl.secs()));
             }
@@ -307,4 +397,18 @@ fn drift(policy: &Policy, view: &View, fences: &[Fence], reads: &[RecordRead]) -
         found.push("the record is gone".into());
     }
     (!found.is_empty()).then(|| found.join("; "))
+}
+
+fn set_text(set: Option<&LiveSet>) -> String {
+    let Some(set) = set else { return "nothing".into() };
+    if let Some(alias) = &set.alias {
+        return alias.to_string();
+    }
+    let mut values: Vec<(Option<IpAddr>, String)> =
+        set.values.iter().map(|v| (v.parse().ok(), v.trim_end_matches('.').to_owned())).collect();
+    values.sort();
+    match values.len() {
+        0 => "nothing".into(),
+        _ => values.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", "),
+    }
 }

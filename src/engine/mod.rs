@@ -5,6 +5,7 @@
 //! iterates a hash map; a test reads the source and keeps it so.
 
 pub mod action;
+pub mod batch;
 mod brake;
 pub mod budget;
 mod calls;

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AddressSet, ClusterName, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName, TargetName, Ttl,
-    UnixMs,
+    ClusterName, Content, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName, TargetName, Ttl, UnixMs,
 };
 
 use super::intent::Kind;
@@ -69,6 +68,24 @@ pub enum NoticeKind {
     ApiFine,
     StoreTrouble,
     StoreFine,
+    /// A person began a switchover; its old targets are to be emptied until it is made.
+    Draining,
+    Drained,
+    Undrained,
+    /// A person wrote the record without asking its health.
+    Forced,
+    Released,
+    TakenOver,
+    /// Every automatic move of the fleet is stopped until a person looks.
+    FleetFrozen,
+    FleetUnfrozen,
+    /// The provider refused the same write twice.
+    WriteRefused,
+    /// The zone holds something that a move would be refused for, or that a move would miss.
+    Obstacle,
+    ObstacleGone,
+    RehearsalFailed,
+    RehearsalFine,
     /// A receiver's secret cannot be read; told to the others.
     NotifierTrouble,
     /// Sent by `notify-test`.
@@ -96,9 +113,11 @@ pub struct Moved {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    pub target: TargetName,
-    pub region: RegionName,
-    pub addresses: AddressSet,
+    /// Not empty.
+    pub targets: Vec<TargetName>,
+    /// One for each target.
+    pub regions: Vec<RegionName>,
+    pub content: Content,
 }
 
 /// Measured durations of one move; `None` while not reached.

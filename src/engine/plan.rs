@@ -1,16 +1,18 @@
 //! A decision as data. A `Plan` cannot express an empty answer, nor a value that no configured
-//! target of its policy has (invariant I2): addresses come in only by target number.
+//! target of its policy has (invariant I2): content comes in only by target number.
 
-use crate::domain::{AddressSet, Epoch, Policy, RecordName, TargetIdx, Ttl, WriteMode};
+use crate::domain::{Content, Epoch, Family, Members, Policy, RecordName, RecordType, Ttl, WriteMode};
 
 use super::fence::{FENCE_TTL, FenceValue, quote};
 use super::intent::Kind;
-use super::zone::{Change, ChangeOp, LiveSet};
+use super::zone::{Change, ChangeOp, Data, LiveSet};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     kind: Kind,
-    to: Option<TargetIdx>,
+    to: Option<Members>,
+    /// What every record shall hold; `None` for a fence-only plan.
+    content: Option<Content>,
     epoch: Epoch,
     ttl: Ttl,
     write: WriteMode,
@@ -23,27 +25,29 @@ struct RecordPlan {
     fence: RecordName,
     before: Option<LiveSet>,
     after: FenceValue,
-    /// Sets of the managed types as read, for `write = "swap"`.
+    /// Sets at the name as read.
     standing: Vec<LiveSet>,
-    addresses: Option<AddressSet>,
 }
 
 /// What is known of one record when a plan is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ground {
     pub fence_name: RecordName,
-    /// The fence as listed; `None` only for adoption.
+    /// The fence as listed; `None` when there is none.
     pub fence: Option<LiveSet>,
     pub standing: Vec<LiveSet>,
     pub after: FenceValue,
 }
 
 impl Plan {
-    /// A plan that publishes target `to` on every record. `None` when the policy has no such
-    /// target or the grounds are not one for each record.
-    pub fn publish(kind: Kind, policy: &Policy, to: TargetIdx, epoch: Epoch, grounds: Vec<Ground>) -> Option<Plan> {
-        let addresses = policy.target(to)?.addresses.clone();
-        Plan::build(kind, policy, Some((to, addresses)), epoch, grounds)
+    /// A plan that publishes `to` on every record. `None` when the policy has no such targets, may
+    /// not publish so many at once, or the grounds are not one for each record.
+    pub fn publish(kind: Kind, policy: &Policy, to: Members, epoch: Epoch, grounds: Vec<Ground>) -> Option<Plan> {
+        if to.count() > usize::try_from(policy.answers).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let content = policy.content(&to)?;
+        Plan::build(kind, policy, Some((to, content)), epoch, grounds)
     }
 
     /// A plan that rewrites only the fences.
@@ -54,31 +58,30 @@ impl Plan {
     fn build(
         kind: Kind,
         policy: &Policy,
-        to: Option<(TargetIdx, AddressSet)>,
+        to: Option<(Members, Content)>,
         epoch: Epoch,
         grounds: Vec<Ground>,
     ) -> Option<Plan> {
         if grounds.len() != policy.records.len() {
             return None;
         }
-        let addresses = to.as_ref().map(|(_, set)| set.clone());
         let record = |(name, ground): (&RecordName, Ground)| RecordPlan {
             name: name.clone(),
             fence: ground.fence_name,
             before: ground.fence,
             after: ground.after,
             standing: ground.standing,
-            addresses: addresses.clone(),
         };
         let records = policy.records.iter().zip(grounds).map(record).collect();
-        Some(Plan { kind, to: to.map(|(idx, _)| idx), epoch, ttl: policy.ttl, write: policy.failover.write, records })
+        let (to, content) = to.unzip();
+        Some(Plan { kind, to, content, epoch, ttl: policy.ttl, write: policy.failover.write, records })
     }
 
     pub fn kind(&self) -> Kind {
         self.kind
     }
-    pub fn to(&self) -> Option<TargetIdx> {
-        self.to
+    pub fn to(&self) -> Option<&Members> {
+        self.to.as_ref()
     }
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -88,39 +91,36 @@ impl Plan {
         self.records.iter().map(|r| (r.before.as_ref(), &r.after))
     }
 
+    /// The records with the names of their fences.
+    pub fn names(&self) -> impl Iterator<Item = (&RecordName, &RecordName)> {
+        self.records.iter().map(|r| (&r.name, &r.fence))
+    }
+
+    /// The sets each record shall hold, in the policy's order; empty for a fence-only plan.
+    pub fn sets(&self) -> impl Iterator<Item = Vec<LiveSet>> {
+        self.records.iter().map(|r| self.content.as_ref().map(|c| sets(c, self.ttl, &r.standing)).unwrap_or_default())
+    }
+
     /// The batch: every DELETE first, then CREATEs, then UPSERTs. The fence's DELETE is exact, so
     /// the whole batch is refused when anybody wrote since (invariant I1).
     pub fn changes(&self) -> Vec<Change> {
         let (mut deletes, mut creates, mut upserts) = (Vec::new(), Vec::new(), Vec::new());
-        for record in &self.records {
+        for (record, wanted) in self.records.iter().zip(self.sets()) {
             if let Some(before) = &record.before {
-                deletes.push(exact_delete(&record.fence, before));
+                deletes.push(edit(ChangeOp::Delete, &record.fence, before));
             }
-            creates.push(Change {
-                op: ChangeOp::Create,
-                name: record.fence.clone(),
-                rtype: "TXT".into(),
-                ttl: FENCE_TTL,
-                values: vec![quote(&record.after.encode())],
-            });
-            for family in record.addresses.iter().flat_map(AddressSet::families) {
-                let Some(set) = record.addresses.as_ref().and_then(|a| a.of(family)) else { continue };
-                let change = |op| Change {
-                    op,
-                    name: record.name.clone(),
-                    rtype: family.to_string(),
-                    ttl: self.ttl.secs(),
-                    values: set.iter().map(|a| a.to_string()).collect(),
-                };
-                let standing = record.standing.iter().find(|s| s.rtype == family.to_string() && s.is_simple());
+            let value = LiveSet::values("TXT", FENCE_TTL, vec![quote(&record.after.encode())]);
+            creates.push(edit(ChangeOp::Create, &record.fence, &value));
+            for set in wanted {
+                let standing = record.standing.iter().find(|s| s.rtype == set.rtype && s.is_simple());
                 match (self.write, standing) {
-                    (WriteMode::Upsert, _) => upserts.push(change(ChangeOp::Upsert)),
-                    (WriteMode::Swap, None) => creates.push(change(ChangeOp::Create)),
+                    (WriteMode::Upsert, _) => upserts.push(edit(ChangeOp::Upsert, &record.name, &set)),
+                    (WriteMode::Swap, None) => creates.push(edit(ChangeOp::Create, &record.name, &set)),
                     // Replacing a set by itself has no confirmed meaning in Route 53.
-                    (WriteMode::Swap, Some(old)) if same_set(old, &change(ChangeOp::Create)) => {}
+                    (WriteMode::Swap, Some(old)) if same_set(old, &set) => {}
                     (WriteMode::Swap, Some(old)) => {
-                        deletes.push(exact_delete(&record.name, old));
-                        creates.push(change(ChangeOp::Create));
+                        deletes.push(edit(ChangeOp::Delete, &record.name, old));
+                        creates.push(edit(ChangeOp::Create, &record.name, &set));
                     }
                 }
             }
@@ -129,22 +129,47 @@ impl Plan {
     }
 }
 
-/// Deletes exactly what was listed, TTL and bytes.
-fn exact_delete(name: &RecordName, set: &LiveSet) -> Change {
-    Change {
-        op: ChangeOp::Delete,
-        name: name.clone(),
-        rtype: set.rtype.clone(),
-        ttl: set.ttl.unwrap_or(FENCE_TTL),
-        values: set.values.clone(),
+/// The sets a record holds when it publishes `content`. An alias is published for the families
+/// that stand as aliases already, so that adopting a record never opens IPv6 by itself; where none
+/// stands, for both.
+pub fn sets(content: &Content, ttl: Ttl, standing: &[LiveSet]) -> Vec<LiveSet> {
+    match content {
+        Content::Addresses(set) => {
+            let of = |family: Family| {
+                let values = set.of(family)?.iter().map(|a| a.to_string()).collect();
+                Some(LiveSet::values(RecordType::from(family).as_str(), ttl.secs(), values))
+            };
+            set.families().into_iter().filter_map(of).collect()
+        }
+        Content::Host(name) => vec![LiveSet::values(RecordType::Cname.as_str(), ttl.secs(), vec![format!("{name}.")])],
+        Content::Alias(alias) => {
+            let types = [RecordType::A, RecordType::Aaaa].map(RecordType::as_str);
+            let stands = |rtype: &str| standing.iter().any(|s| s.rtype == rtype && s.alias.is_some());
+            let none = !types.iter().any(|t| stands(t));
+            types.into_iter().filter(|t| none || stands(t)).map(|t| LiveSet::alias(t, alias.clone())).collect()
+        }
     }
 }
 
-fn same_set(old: &LiveSet, new: &Change) -> bool {
-    let sorted = |values: &[String]| {
-        let mut values = values.to_vec();
+/// One edit; for a DELETE exactly what was listed, TTL and bytes.
+fn edit(op: ChangeOp, name: &RecordName, set: &LiveSet) -> Change {
+    let data = match &set.alias {
+        Some(alias) => Data::Alias(alias.clone()),
+        None => Data::Values { ttl: set.ttl.unwrap_or(FENCE_TTL), values: set.values.clone() },
+    };
+    Change { op, name: name.clone(), rtype: set.rtype.clone(), data }
+}
+
+/// The same content, however it is spelt and ordered.
+pub fn same_set(one: &LiveSet, other: &LiveSet) -> bool {
+    let normal = |set: &LiveSet| {
+        let spelt = |v: &String| match set.rtype.as_str() {
+            "CNAME" => RecordName::new(v).map_or(v.clone(), String::from),
+            _ => v.parse::<std::net::IpAddr>().map_or(v.clone(), |a| a.to_string()),
+        };
+        let mut values: Vec<String> = set.values.iter().map(spelt).collect();
         values.sort();
         values
     };
-    old.ttl == Some(new.ttl) && sorted(&old.values) == sorted(&new.values)
+    one.rtype == other.rtype && one.alias == other.alias && one.ttl == other.ttl && normal(one) == normal(other)
 }

@@ -12,7 +12,7 @@ use super::health::{Flip, TargetHealth};
 use super::intent::{Intent, Kind};
 use super::journal::{PolicySnapshot, TransitionKind};
 use super::live::Live;
-use super::notice::{Moved, NoticeKind, Place, Severity};
+use super::notice::{Moved, NoticeKind, Severity};
 use super::report::{Refusal, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Words};
@@ -69,6 +69,9 @@ impl PolicyState {
             pending_ack: false,
             precondition_failures: 0,
             wake: Some(now.mono),
+            drained: restored.map(|r| r.drained.clone()).unwrap_or_default(),
+            obstacles: Vec::new(),
+            rehearsal: restored.and_then(|r| r.rehearsal.clone()),
             policy,
         }
     }
@@ -131,10 +134,15 @@ impl PolicyState {
 
     fn renewal(&mut self, probed: &Probed, now: Tick) {
         let Some(write) = &self.write else { return };
-        let to = write.plan.as_ref().and_then(|plan| plan.to());
+        let is_destination =
+            write.plan.as_ref().and_then(|plan| plan.to()).is_some_and(|to| to.contains(probed.target));
         let renews = match write.intent.kind {
-            Kind::Failover => Some(probed.target) == self.active() && matches!(probed.outcome, Outcome::Down(_)),
-            Kind::Failback | Kind::Rollback => Some(probed.target) == to && probed.outcome == Outcome::Up,
+            Kind::Failover | Kind::Trim => {
+                self.is_published(probed.target)
+                    && matches!(probed.outcome, Outcome::Down(_))
+                    && self.is_down(probed.target)
+            }
+            Kind::Failback | Kind::Fill | Kind::Rollback => is_destination && probed.outcome == Outcome::Up,
             _ => false,
         };
         if renews {
@@ -144,7 +152,7 @@ impl PolicyState {
 
     fn flipped(&mut self, cx: &mut Cx, target: TargetIdx, flip: Flip) {
         let evidence = self.evidence(target, cx.now);
-        let is_active = Some(target) == self.active();
+        let is_active = self.is_published(target);
         match flip {
             Flip::None => {}
             Flip::FirstFailure => {
@@ -196,7 +204,7 @@ impl PolicyState {
     /// The first counted failure of the active target (or, before the record is read, of any).
     fn begin_doubt(&mut self, cx: &mut Cx, target: TargetIdx) {
         self.open_incident(cx);
-        if self.doubt.is_none() && self.active().is_none_or(|a| a == target) {
+        if self.doubt.is_none() && self.published().is_none_or(|m| m.contains(target)) {
             self.doubt = Some(Doubt { target, since: cx.now.mono, since_wall: cx.now.wall });
             // What proved sight and destination for a failback is older than this doubt.
             self.proof = None;
@@ -228,7 +236,7 @@ impl PolicyState {
 
     fn settle_doubt(&mut self, cx: &mut Cx) {
         if let Some(doubt) = &self.doubt {
-            let about_active = self.active().is_none_or(|a| a == doubt.target);
+            let about_active = self.published().is_none_or(|m| m.contains(doubt.target));
             let over = self.health_of(doubt.target).is_none_or(|h| h.state() != Health::Down && h.failures() == 0);
             if over || !about_active {
                 self.doubt = None;
@@ -267,7 +275,7 @@ impl PolicyState {
     fn decide(&mut self, cx: &mut Cx) {
         let now = cx.now.mono;
         let want = wanted(self, now);
-        if !matches!(&want, Some(w) if w.kind == Kind::Failback) && self.doubt.is_none() {
+        if !matches!(&want, Some(w) if is_optional(w.kind)) && self.doubt.is_none() {
             self.proof = None;
         }
         let Some(want) = want else {
@@ -286,7 +294,7 @@ impl PolicyState {
             return self.lock_out(cx);
         }
         let found = refusals(self, cx.shared, now, &want, At::Decision);
-        if want.kind == Kind::Failback && self.proof.is_none() {
+        if is_optional(want.kind) && self.proof.is_none() {
             if found.is_empty() {
                 self.proof = Some(now);
                 self.begin_proof(now);
@@ -296,7 +304,7 @@ impl PolicyState {
         }
         match found.into_iter().next() {
             Some(refusal) => {
-                if want.kind == Kind::Failback && !matches!(refusal.rule, Rule::StaleEvidence | Rule::NoSight) {
+                if is_optional(want.kind) && !matches!(refusal.rule, Rule::StaleEvidence | Rule::NoSight) {
                     self.proof = None;
                 }
                 self.refuse(cx, &want, refusal);
@@ -333,7 +341,7 @@ impl PolicyState {
     /// outlived the evidence it rests on.
     fn refuse(&mut self, cx: &mut Cx, want: &Want, refusal: Refusal) {
         let now = cx.now.mono;
-        let failover = want.kind == Kind::Failover;
+        let failover = matches!(want.kind, Kind::Failover | Kind::Trim);
         if self.refused.as_ref().is_none_or(|r| r.rule != refusal.rule || r.failover != failover) {
             self.refused = Some(Refused { rule: refusal.rule, since: now, journalled: false, told: false, failover });
         }
@@ -365,13 +373,22 @@ impl PolicyState {
         }
     }
 
+    fn is_down(&self, target: TargetIdx) -> bool {
+        self.health_of(target).is_some_and(|h| h.state() == Health::Down)
+    }
+
     fn go(&mut self, cx: &mut Cx, want: Want) {
-        let Some(to) = want.to else { return };
+        let Some(to) = want.to.clone() else { return };
         self.refused = None;
-        let concerned: Vec<TargetIdx> = self.active().into_iter().filter(|a| *a != to).chain([to]).collect();
+        let fresh = to.iter().filter(|i| !self.is_published(*i));
+        let mut concerned: Vec<TargetIdx> =
+            self.active().into_iter().filter(|a| !to.contains(*a)).chain(fresh).collect();
+        if concerned.is_empty() {
+            concerned = to.iter().collect();
+        }
         let why = concerned.into_iter().map(|t| self.evidence(t, cx.now)).collect::<Vec<_>>().join("; ");
         if cx.shared.mode == Mode::Active {
-            if let Err(why) = switch::start(self, cx, want.kind, Some(to), &why) {
+            if let Err(why) = switch::start(self, cx, want.kind, Some(to.clone()), &why) {
                 self.refuse(
                     cx,
                     &want,
@@ -380,23 +397,16 @@ impl PolicyState {
             }
             return;
         }
-        if self.would == Some(to) || want.kind == Kind::Adopt {
+        if self.would.as_ref() == Some(&to) || want.kind == Kind::Adopt {
             return;
         }
-        self.would = Some(to);
+        self.would = Some(to.clone());
         cx.shared.moved += 1;
-        self.journal(cx, TransitionKind::Decided, format!("would {} to {}: {why}", want.kind, self.name_of(to)));
-        let place = |idx: TargetIdx| {
-            self.policy.target(idx).map(|t| Place {
-                target: t.name.clone(),
-                region: t.region.clone(),
-                addresses: t.addresses.clone(),
-            })
-        };
-        let moved = place(to).map(|to| Moved {
+        self.journal(cx, TransitionKind::Decided, format!("would {} to {}: {why}", want.kind, self.names_text(&to)));
+        let moved = self.place(&to).map(|to| Moved {
             kind: want.kind,
             records: self.policy.records.clone(),
-            from: self.active().and_then(place),
+            from: self.published().and_then(|m| self.place(m)),
             to,
             ttl: self.policy.ttl,
             epoch: self.known_epoch.next(),
@@ -412,7 +422,7 @@ impl PolicyState {
             cx,
             NoticeKind::Moving,
             Severity::Warning,
-            format!("{}: would {} to {}", self.policy.id, want.kind, self.name_of(to)),
+            format!("{}: would {} to {}", self.policy.id, want.kind, self.names_text(&to)),
             words,
         );
     }
@@ -439,6 +449,11 @@ impl PolicyState {
         // What was due and could not be done waits for another event, not for a spin.
         times.into_iter().flatten().filter(|at| *at > now).min()
     }
+}
+
+/// Moves that wait for soak and window and collect proof of their own.
+pub(super) fn is_optional(kind: Kind) -> bool {
+    matches!(kind, Kind::Failback | Kind::Fill)
 }
 
 /// A write of ours is on its way; nobody needs to be told.

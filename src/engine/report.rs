@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AddressSet, Epoch, FailbackMode, Health, Outcome, PolicyId, RecordName, RegionName, TargetName, Ttl, UnixMs,
+    Content, Epoch, FailbackMode, Health, Outcome, PolicyId, RecordName, RegionName, TargetName, Ttl, UnixMs,
 };
 
 use super::intent::Kind;
-use super::journal::IncidentId;
+use super::journal::{IncidentId, RehearsalSnapshot};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use]
@@ -38,6 +38,22 @@ pub struct Report {
     pub failback: FailbackMode,
     /// The last finished move of this process, newest information first.
     pub last_move: Option<MoveReport>,
+    /// What stands in the zone that a move would be refused for, or would miss.
+    pub obstacles: Vec<Obstacle>,
+    /// The last rehearsal of the write path; `None`: never, as far as is known.
+    pub rehearsal: Option<RehearsalSnapshot>,
+}
+
+/// Something in the zone that is known on a calm day to be in a move's way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    pub record: RecordName,
+    /// A move to these would be refused; empty: none would, but it would miss something.
+    pub blocks: Vec<TargetName>,
+    /// What stands there and why it is in the way.
+    pub text: String,
+    /// What to do about it.
+    pub next: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +79,10 @@ pub enum PolicyState {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum LiveState {
     NotRead,
-    Target {
-        name: TargetName,
+    Targets {
+        names: Vec<TargetName>,
     },
-    /// Records or families of one policy publish different targets, or several at once.
+    /// Records or families of one policy publish different targets, or more than `answers` allows.
     Split {
         detail: String,
     },
@@ -85,8 +101,10 @@ pub struct TargetReport {
     pub name: TargetName,
     pub region: RegionName,
     pub priority: i32,
-    pub addresses: AddressSet,
+    pub content: Content,
     pub active: bool,
+    /// By whom and why it is kept empty.
+    pub drained: Option<String>,
     pub health: Health,
     pub since: UnixMs,
     pub last: Option<Outcome>,
@@ -103,8 +121,8 @@ pub struct TargetReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     pub kind: Kind,
-    /// `None` when no target can be named.
-    pub to: Option<TargetName>,
+    /// Empty when no target can be named.
+    pub to: Vec<TargetName>,
     pub why: Vec<String>,
 }
 
@@ -154,6 +172,18 @@ pub enum Rule {
     Unverified,
     AfterRollback,
     ConfigSkew,
+    /// A person released the record.
+    Released,
+    /// The zone would refuse the write, as its rehearsal found.
+    Obstacle,
+    /// Every destination is drained by a person.
+    Drained,
+    /// Members fail one after the other: overload, not faults.
+    Collapse,
+    /// All automatic moves are stopped until a person looks.
+    FleetFrozen,
+    /// More important policies leave the same region first.
+    Wave,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,8 +212,9 @@ pub struct FenceReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MoveReport {
     pub kind: Kind,
-    pub from: Option<TargetName>,
-    pub to: TargetName,
+    pub from: Vec<TargetName>,
+    /// Not empty.
+    pub to: Vec<TargetName>,
     pub epoch: Epoch,
     pub phase: MovePhase,
     pub clocks: super::notice::Clocks,
@@ -194,6 +225,10 @@ pub struct MoveReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MovePhase {
+    /// A switchover collects fresh proof of its destination.
+    Checking,
+    /// A switchover waits for its old targets to empty.
+    Draining,
     /// Decided; the intent is being made durable.
     Recording,
     /// Waiting for the zone's turn or the API budget.

@@ -1,70 +1,162 @@
 //! Which move is wanted, and where to. Whether it may be made is the guard's question.
+//!
+//! Targets of one priority are a tier. What is published stays within one tier as long as enough
+//! of it is healthy: a member that goes down is trimmed, a healthy one of the tier fills the set;
+//! with fewer than `min_active` left the policy fails over to another tier. With one answer that
+//! is plain failover and failback between targets.
 
-use crate::domain::{FailbackMode, Health, TargetIdx, Tick};
+use crate::domain::{Drift, FailbackMode, Health, Members, TargetIdx, Tick};
 
 use super::intent::Kind;
-use super::live::View;
+use super::live::{View, members_named};
 use super::state::PolicyState;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Want {
     pub kind: Kind,
     /// `None`: no target is proven.
-    pub to: Option<TargetIdx>,
+    pub to: Option<Members>,
 }
 
 /// The move the present evidence asks for.
 pub(super) fn wanted(p: &PolicyState, now: Tick) -> Option<Want> {
-    match p.live.view {
-        View::Target(active) => match p.health_of(active)?.state() {
-            Health::Down => Some(Want { kind: Kind::Failover, to: candidates(p, active, now).first().copied() }),
-            Health::Up if p.live.fences.iter().all(|f| f.ours().is_none()) => {
-                (p.policy.adopt == crate::domain::Adopt::Auto && is_calm(p, active))
-                    .then_some(Want { kind: Kind::Adopt, to: Some(active) })
+    match &p.live.view {
+        View::Targets(members) => {
+            let states: Vec<Health> = members.iter().filter_map(|i| p.health_of(i)).map(|h| h.state()).collect();
+            if states.contains(&Health::Down) {
+                return Some(leave_the_down(p, members, now));
             }
-            Health::Up => better(p, active).map(|to| Want { kind: Kind::Failback, to: Some(to) }),
-            Health::Unknown => None,
-        },
-        View::Absent | View::Foreign(_) if p.policy.failover.drift == crate::domain::Drift::Repair => {
+            if p.live.fences.iter().all(|f| f.ours().is_none()) {
+                let calm = p.doubt.is_none() && members.iter().all(|i| p.health_of(i).is_some_and(|h| h.is_settled()));
+                let auto = p.policy.adopt == crate::domain::Adopt::Auto;
+                let want = Want { kind: Kind::Adopt, to: Some(members.clone()) };
+                return (auto && calm && states.iter().all(|s| *s == Health::Up)).then_some(want);
+            }
+            if states.contains(&Health::Unknown) {
+                return None;
+            }
+            better(p, members)
+                .map(|to| Want { kind: Kind::Failback, to: Some(to) })
+                .or_else(|| fill(p, members).map(|to| Want { kind: Kind::Fill, to: Some(to) }))
+        }
+        View::Absent | View::Foreign(_) if p.policy.failover.drift == Drift::Repair => {
             let (value, _) = p.live.fences.first()?.ours()?;
-            let to = p.policy.indices().find(|i| super::fence::target_token(p.name_of(*i)) == value.to)?;
-            (p.health_of(to)?.state() == Health::Up).then_some(Want { kind: Kind::Repair, to: Some(to) })
+            let to = members_named(&p.policy, &value.to)?;
+            let up = |idx| p.health_of(idx).is_some_and(|h| h.state() == Health::Up);
+            let all_up = to.iter().all(up);
+            all_up.then_some(Want { kind: Kind::Repair, to: Some(to) })
         }
         _ => None,
     }
 }
 
-/// Proven destinations beside `active`, best first: priority, then name.
-pub(super) fn candidates(p: &PolicyState, active: TargetIdx, now: Tick) -> Vec<TargetIdx> {
-    let proven = |idx: &TargetIdx| {
-        *idx != active
-            && p.policy
-                .target(*idx)
-                .zip(p.health_of(*idx))
-                .is_some_and(|(target, health)| health.is_proven(&target.check, now))
-    };
+/// A published target is down: within the tier when enough of it lives, else out of it.
+fn leave_the_down(p: &PolicyState, members: &Members, now: Tick) -> Want {
+    let answers = count(p.policy.answers);
+    let least = count(p.policy.min_active);
+    let alive = members.iter().filter(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Down));
+    let alive: Vec<TargetIdx> = alive.collect();
+    if p.policy.answers > 1 {
+        let tier = tier_of(p, members);
+        let spares = candidates(p, members, now).into_iter().filter(|i| priority(p, *i) == tier);
+        let kept: Vec<TargetIdx> = alive.iter().copied().chain(spares).take(answers).collect();
+        if kept.len() >= least {
+            return Want { kind: Kind::Trim, to: Members::new(kept) };
+        }
+    }
+    Want { kind: Kind::Failover, to: other_tier(p, members, now, if alive.is_empty() { 1 } else { least }) }
+}
+
+/// The best tier outside `members`' own with at least `least` proven targets.
+fn other_tier(p: &PolicyState, members: &Members, now: Tick, least: usize) -> Option<Members> {
+    let list = candidates(p, members, now);
+    if p.policy.answers <= 1 {
+        return list.first().map(|idx| Members::one(*idx));
+    }
+    let own = tier_of(p, members);
+    let mut tiers: Vec<Vec<TargetIdx>> = list
+        .chunk_by(|a, b| priority(p, *a) == priority(p, *b))
+        .filter(|tier| least == 1 || tier.first().is_some_and(|i| priority(p, *i) != own))
+        .map(<[TargetIdx]>::to_vec)
+        .collect();
+    tiers.retain(|tier| tier.len() >= least.min(count(p.policy.min_active)));
+    // With nothing alive a small tier is better than none, but a whole one is better still.
+    tiers.sort_by_key(|tier| tier.len() < count(p.policy.min_active));
+    tiers.into_iter().next().and_then(|tier| Members::new(tier.into_iter().take(count(p.policy.answers))))
+}
+
+/// Proven destinations beside `published`, best first: not drained, priority, then name.
+pub(super) fn candidates(p: &PolicyState, published: &Members, now: Tick) -> Vec<TargetIdx> {
+    let proven = |idx: &TargetIdx| !published.contains(*idx) && is_candidate(p, *idx, now);
     let mut list: Vec<TargetIdx> = p.policy.indices().filter(proven).collect();
-    list.sort_by_key(|idx| rank(p, *idx));
+    list.sort_by_key(|idx| (p.drain_of(*idx).is_some(), rank(p, *idx)));
     list
 }
 
-/// The best healthy target of strictly better priority than the active one.
-fn better(p: &PolicyState, active: TargetIdx) -> Option<TargetIdx> {
+/// Proven now, not kept empty for good, and the zone would take the write.
+pub(super) fn is_candidate(p: &PolicyState, idx: TargetIdx, now: Tick) -> bool {
+    let proven = p.policy.target(idx).zip(p.health_of(idx)).is_some_and(|(t, h)| h.is_proven(&t.check, now));
+    proven && p.drain_of(idx).is_none_or(|d| !d.hard) && !p.is_blocked(idx)
+}
+
+/// The best set of strictly better priority: enough of the tier is healthy, none of it drained.
+fn better(p: &PolicyState, members: &Members) -> Option<Members> {
     if p.policy.failback.mode == FailbackMode::Never {
         return None;
     }
-    let mine = p.policy.target(active)?.priority;
+    best_set(p, Some(tier_of(p, members)))
+}
+
+/// The best healthy set of a tier before `before` (any tier for `None`).
+pub(super) fn best_set(p: &PolicyState, before: Option<i32>) -> Option<Members> {
     let good = |idx: &TargetIdx| {
-        p.policy.target(*idx).is_some_and(|t| t.priority < mine)
+        before.is_none_or(|mine| priority(p, *idx) < mine)
             && p.health_of(*idx).is_some_and(|h| h.state() == Health::Up)
+            && p.drain_of(*idx).is_none()
+            && !p.is_blocked(*idx)
     };
-    p.policy.indices().filter(good).min_by_key(|idx| rank(p, *idx))
+    let mut list: Vec<TargetIdx> = p.policy.indices().filter(good).collect();
+    list.sort_by_key(|idx| rank(p, *idx));
+    let tier =
+        list.chunk_by(|a, b| priority(p, *a) == priority(p, *b)).find(|t| t.len() >= count(p.policy.min_active))?;
+    Members::new(tier.iter().copied().take(count(p.policy.answers)))
+}
+
+/// The published members and the healthy rest of their tier, up to `answers`.
+fn fill(p: &PolicyState, members: &Members) -> Option<Members> {
+    let answers = count(p.policy.answers);
+    if members.count() >= answers {
+        return None;
+    }
+    let tier = tier_of(p, members);
+    let good = |idx: &TargetIdx| {
+        !members.contains(*idx)
+            && priority(p, *idx) == tier
+            && p.health_of(*idx).is_some_and(|h| h.state() == Health::Up)
+            && p.drain_of(*idx).is_none()
+            && !p.is_blocked(*idx)
+    };
+    let mut spares: Vec<TargetIdx> = p.policy.indices().filter(good).collect();
+    spares.sort_by_key(|idx| rank(p, *idx));
+    if spares.is_empty() {
+        return None;
+    }
+    Members::new(members.iter().chain(spares).take(answers))
+}
+
+/// The best priority among `members`.
+pub(super) fn tier_of(p: &PolicyState, members: &Members) -> i32 {
+    members.iter().map(|i| priority(p, i)).min().unwrap_or(i32::MAX)
+}
+
+fn priority(p: &PolicyState, idx: TargetIdx) -> i32 {
+    p.policy.target(idx).map_or(i32::MAX, |t| t.priority)
 }
 
 fn rank(p: &PolicyState, idx: TargetIdx) -> (i32, String) {
     p.policy.target(idx).map(|t| (t.priority, t.name.to_string())).unwrap_or((i32::MAX, String::new()))
 }
 
-fn is_calm(p: &PolicyState, active: TargetIdx) -> bool {
-    p.doubt.is_none() && p.health_of(active).is_some_and(|h| h.is_settled())
+fn count(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }

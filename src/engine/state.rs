@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use crate::domain::time::human;
 use crate::domain::{
-    Epoch, FleetSettings, Health, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneRef,
+    Epoch, FleetSettings, Health, Members, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs,
+    ZoneRef,
 };
 
-use super::action::Action;
+use super::action::{Action, BatchId};
 use super::brake::Brakes;
 use super::budget::TokenBucket;
 use super::fleet::Mode;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
-use super::journal::{IncidentId, JournalEntry, PolicySnapshot, TargetSnapshot, Transition, TransitionKind};
+use super::journal::{
+    DrainSnapshot, IncidentId, JournalEntry, PolicySnapshot, RehearsalSnapshot, TargetSnapshot, Transition,
+    TransitionKind,
+};
 use super::live::Live;
-use super::notice::{Moved, Notice, NoticeKind, Severity, TimelineEntry};
-use super::report::{MoveReport, Rule};
+use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
+use super::report::{MoveReport, Obstacle, Rule};
 use super::sight::Sight;
 use super::switch::Writing;
 use super::verify::Settling;
@@ -40,6 +44,8 @@ pub(super) struct Shared {
     pub sight: Sight,
     /// Starts of automatic moves within `guard.per`, by the region left.
     pub recent_moves: Vec<(Tick, Option<RegionName>)>,
+    /// Requests in flight and whose intents ride in each.
+    pub batches: BTreeMap<BatchId, Vec<(PolicyIdx, IntentId)>>,
     /// Entries whose commit opens a door.
     pub waiting: BTreeMap<u64, PolicyIdx>,
     /// The store refused an entry; cleared by the next commit.
@@ -76,7 +82,7 @@ pub(super) struct ZoneState {
     pub tries: u32,
     pub trouble: Option<Trouble>,
     /// The one write in flight; ends at the HTTP answer.
-    pub in_flight: Option<IntentId>,
+    pub in_flight: Option<BatchId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +113,7 @@ pub(super) struct PolicyState {
     pub settling: Vec<Settling>,
     pub refused: Option<Refused>,
     /// Destination last announced by an observing process.
-    pub would: Option<TargetIdx>,
+    pub would: Option<Members>,
     pub window_open: bool,
     pub last_move: Option<MoveReport>,
     pub write_trouble: Option<WriteTrouble>,
@@ -125,6 +131,11 @@ pub(super) struct PolicyState {
     /// Refusals by precondition in a row.
     pub precondition_failures: u32,
     pub wake: Option<Tick>,
+    /// Targets a person keeps empty.
+    pub drained: Vec<DrainSnapshot>,
+    /// What stands in the way in the zone, as last rehearsed.
+    pub obstacles: Vec<Obstacle>,
+    pub rehearsal: Option<RehearsalSnapshot>,
 }
 
 /// From the first counted failure of the active target until it is judged or calm again.
@@ -200,8 +211,51 @@ pub(super) struct Words {
 }
 
 impl PolicyState {
+    /// What the live record publishes.
+    pub fn published(&self) -> Option<&Members> {
+        self.live.members()
+    }
+
+    pub fn is_published(&self, target: TargetIdx) -> bool {
+        self.published().is_some_and(|members| members.contains(target))
+    }
+
+    /// The published target that matters most now: down before failing before fine. With one
+    /// answer it is the active target.
     pub fn active(&self) -> Option<TargetIdx> {
-        self.live.target()
+        let weight = |idx: &TargetIdx| match self.health_of(*idx) {
+            Some(h) if h.state() == Health::Down => 0,
+            Some(h) if h.failures() > 0 => 1,
+            Some(h) if h.state() == Health::Unknown => 2,
+            _ => 3,
+        };
+        self.published()?.iter().min_by_key(weight)
+    }
+
+    /// `a, b`: the names of `members`.
+    pub fn names_text(&self, members: &Members) -> String {
+        super::live::names_text(&self.policy, members)
+    }
+
+    /// The person's mark that keeps `target` empty.
+    pub fn drain_of(&self, target: TargetIdx) -> Option<&DrainSnapshot> {
+        let name = &self.policy.target(target)?.name;
+        self.drained.iter().find(|d| d.target == *name)
+    }
+
+    /// The zone would refuse a move to `target`, as its last rehearsal found.
+    pub fn is_blocked(&self, target: TargetIdx) -> bool {
+        let Some(t) = self.policy.target(target) else { return true };
+        self.obstacles.iter().any(|o| o.blocks.contains(&t.name))
+    }
+
+    pub fn place(&self, members: &Members) -> Option<Place> {
+        let targets: Vec<_> = members.iter().filter_map(|idx| self.policy.target(idx)).collect();
+        Some(Place {
+            targets: targets.iter().map(|t| t.name.clone()).collect(),
+            regions: targets.iter().map(|t| t.region.clone()).collect(),
+            content: self.policy.content(members)?,
+        })
     }
 
     pub fn health_of(&self, target: TargetIdx) -> Option<&TargetHealth> {
@@ -227,7 +281,7 @@ impl PolicyState {
 
     /// A move is being written or proven.
     pub fn is_moving(&self) -> bool {
-        self.write.as_ref().is_some_and(|w| w.intent.kind.writes_addresses())
+        self.write.as_ref().is_some_and(|w| w.intent.kind.publishes())
             || self.settling.iter().any(Settling::is_unjudged_move)
     }
 
@@ -302,6 +356,10 @@ impl PolicyState {
             frozen: self.brakes.frozen.clone(),
             failback_blocked: self.brakes.failback_blocked,
             unverified: self.brakes.unverified,
+            drained: self.drained.clone(),
+            trims: self.brakes.trims_as_wall(now),
+            fills: self.brakes.fills_as_wall(now),
+            rehearsal: self.rehearsal.clone(),
         }
     }
 

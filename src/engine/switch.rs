@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, Health, TargetIdx, Tick, UnixMs};
+use crate::domain::{Epoch, Health, Members, Tick, UnixMs};
 
-use super::fence::{FenceKind, FenceValue, fence_name, target_token};
+use super::action::BatchId;
+use super::batch::Weight;
+use super::fence::{FenceKind, FenceValue, fence_name};
 use super::guard::{At, refusals};
 use super::ids::jitter;
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
+use super::live::token_of;
 use super::notice::{NoticeKind, Severity};
 use super::plan::{Ground, Plan};
 use super::report::{MovePhase, Rule};
@@ -29,7 +32,7 @@ pub(super) struct Writing {
     /// `None` for an intent of an earlier run, which is only resolved.
     pub plan: Option<Plan>,
     pub phase: Phase,
-    pub from: Option<TargetIdx>,
+    pub from: Option<Members>,
     pub decided: Tick,
     /// Last time fresh evidence repeated the decision.
     renewed: Tick,
@@ -45,6 +48,20 @@ pub(super) struct Writing {
     pub sent: Option<Tick>,
     /// Asked for by a person; no freeze holds it back.
     by_hand: bool,
+    /// Most writes that may ride in one request with it; halved when a refusal names nobody.
+    cap: usize,
+}
+
+/// What an answer to a whole batch means for one write in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub batch: BatchId,
+    /// The refusal names a set of this write, or this write was alone.
+    pub mine: bool,
+    /// Writes in the batch.
+    pub size: usize,
+    /// The refusal names a set of some write.
+    pub anybody: bool,
 }
 
 pub(super) enum Phase {
@@ -61,14 +78,39 @@ impl Writing {
         matches!(self.phase, Phase::Resolving { .. } | Phase::BurnQueued { .. } | Phase::BurnSent { .. })
     }
 
+    /// What it takes of a request's room.
+    pub fn weight(&self) -> Weight {
+        self.plan_to_send().map(|plan| Weight::of(&plan.changes())).unwrap_or_default()
+    }
+
+    pub fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// Whether a refusal's message names one of its sets.
+    pub fn is_named_in(&self, message: &str) -> bool {
+        let plan = match &self.phase {
+            Phase::BurnSent { plan } => Some(&**plan),
+            _ => self.plan.as_ref(),
+        };
+        plan.is_some_and(|plan| super::batch::names(message, plan))
+    }
+
+    fn plan_to_send(&self) -> Option<&Plan> {
+        match &self.phase {
+            Phase::BurnQueued { plan, .. } => Some(plan),
+            _ => self.plan.as_ref(),
+        }
+    }
+
     /// A person asked for it.
     pub fn set_by_hand(&mut self) {
         self.by_hand = true;
     }
 
-    /// Decided by the engine, and it writes addresses.
+    /// Decided by the engine, and it changes what is published.
     pub fn is_automatic(&self) -> bool {
-        self.intent.kind.writes_addresses() && !self.by_hand
+        self.intent.kind.publishes() && !self.by_hand
     }
 
     /// Nothing of it can be at the provider yet.
@@ -92,6 +134,7 @@ impl Writing {
             told: false,
             sent: Some(now),
             by_hand: false,
+            cap: usize::MAX,
         }
     }
 
@@ -132,7 +175,7 @@ pub(super) fn start(
     p: &mut PolicyState,
     cx: &mut Cx,
     kind: Kind,
-    to: Option<TargetIdx>,
+    to: Option<Members>,
     why: &str,
 ) -> Result<(), String> {
     if p.write.is_some() {
@@ -142,21 +185,21 @@ pub(super) fn start(
         p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).fold(p.known_epoch, Epoch::max).next();
     let id = cx.next_attempt();
     let moves = p.brakes.moves_last_hour(cx.now.mono) + u32::from(kind.is_automatic_move());
-    let grounds = grounds(p, cx, kind, epoch, &id.0, to, moves)?;
-    let plan = match to {
+    let grounds = grounds(p, cx, kind, epoch, &id.0, to.as_ref(), moves)?;
+    let plan = match to.clone() {
         Some(to) => Plan::publish(kind, &p.policy, to, epoch, grounds),
         None => Plan::fence_only(kind, &p.policy, epoch, grounds),
     }
     .ok_or("the plan does not fit the policy")?;
-    let from = p.active();
-    let name = |idx: TargetIdx| p.policy.target(idx).map(|t| t.name.clone());
+    let from = p.published().cloned();
+    let names = |members: &Option<Members>| members.as_ref().map(|m| p.policy.names(m)).unwrap_or_default();
     let intent = Intent {
         id,
         policy: p.policy.id.clone(),
         kind,
         epoch,
-        from: from.and_then(name),
-        to: to.and_then(name),
+        from: names(&from),
+        to: names(&to),
         before: plan.fences().map(|(before, _)| before.cloned()).collect(),
         after: plan.fences().map(|(_, after)| after.encode()).collect(),
         decided_at: cx.now.wall,
@@ -167,9 +210,9 @@ pub(super) fn start(
     if kind.is_automatic_move() {
         p.open_incident(cx);
     }
-    let arrow = match (from, to) {
-        (Some(from), Some(to)) => format!(" from {} to {}", p.name_of(from), p.name_of(to)),
-        (None, Some(to)) => format!(" to {}", p.name_of(to)),
+    let arrow = match (&from, &to) {
+        (Some(from), Some(to)) => format!(" from {} to {}", p.names_text(from), p.names_text(to)),
+        (None, Some(to)) => format!(" to {}", p.names_text(to)),
         _ => String::new(),
     };
     p.journal(cx, TransitionKind::Decided, format!("{kind}{arrow}, epoch {epoch}: {why}"));
@@ -191,6 +234,7 @@ pub(super) fn start(
         told: false,
         sent: None,
         by_hand: false,
+        cap: usize::MAX,
     });
     Ok(())
 }
@@ -201,7 +245,7 @@ pub(super) fn grounds(
     kind: Kind,
     epoch: Epoch,
     attempt: &str,
-    to: Option<TargetIdx>,
+    to: Option<&Members>,
     moves: u32,
 ) -> Result<Vec<Ground>, String> {
     let zone =
@@ -224,7 +268,7 @@ pub(super) fn grounds(
             mode: p.brakes.mode(),
             until: UnixMs(0),
             config: p.policy.config_hash.clone(),
-            to: to.map_or(standing_to, |to| target_token(p.name_of(to))),
+            to: to.map_or(standing_to, |to| token_of(&p.policy, to)),
         };
         grounds.push(Ground {
             fence_name: fence_name(name, &zone.name).map_err(|e| e.to_string())?,
@@ -275,10 +319,10 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         p.read_now(cx, Urgency::FenceRead);
     }
     let Some(write) = &p.write else { return };
-    if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.writes_addresses() {
+    if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.publishes() {
         return;
     }
-    let to = write.plan.as_ref().and_then(Plan::to);
+    let to = write.plan.as_ref().and_then(Plan::to).cloned();
     let kind = write.intent.kind;
     let dead = if cx.now.mono.since(write.renewed) >= DECISION_LIFE {
         Some("no fresh evidence repeated the decision for 30s".to_owned())
@@ -293,8 +337,8 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
             Some(want) if want.kind == kind && (want.to == to || want.to.is_none()) => None,
             Some(want)
                 if want.kind == kind
-                    && to.is_some_and(|t| {
-                        p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0)
+                    && to.is_some_and(|to| {
+                        to.iter().all(|t| p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0))
                     }) =>
             {
                 None
@@ -352,7 +396,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     let why = if stale {
         Some("somebody else wrote the fence meanwhile".to_owned())
     } else if write.is_automatic() {
-        let want = Want { kind, to: plan.to() };
+        let want = Want { kind, to: plan.to().cloned() };
         let mut found = refusals(p, cx.shared, cx.now.mono, &want, At::Wire);
         // A rollback is asked for by the contradiction, not by a doubt about the active target.
         found.retain(|r| kind != Kind::Rollback || !matches!(r.rule, Rule::NoSight));
@@ -366,7 +410,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     }
     let changes = plan.changes();
     let comment = format!("failoverd {} {} epoch {}", p.policy.id, kind, plan.epoch());
-    let region = write.from.and_then(|f| p.region_of(f)).cloned();
+    let region = p.active().and_then(|f| p.region_of(f)).cloned();
     if kind.is_automatic_move() && write.tries == 0 {
         let per = cx.shared.settings.guard.per;
         cx.shared.recent_moves.retain(|(at, _)| cx.now.mono.since(*at) < per);
@@ -381,8 +425,8 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     Some((changes, comment))
 }
 
-/// The provider's answer to the request of this policy that is in flight.
-pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
+/// The provider's answer to the request in which this policy's write rode.
+pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer, about: About) {
     p.live.taint();
     let Some(write) = &mut p.write else { return };
     let now = cx.now.mono;
@@ -401,9 +445,23 @@ pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
         }
         (WriteAnswer::Refused { code, message }, burn) if code.is_transient() => {
             let what = if code == RefusedCode::Throttled { "throttled" } else { "an earlier change is not complete" };
-            try_again(p, cx, burn, &format!("{what}: {message}"), 200, 1800);
+            let wait = 200 + jitter("batch", about.batch.0, 1800);
+            try_again(p, cx, burn, &format!("{what}: {message}"), Duration::from_millis(wait));
         }
-        (WriteAnswer::NotSent(error), burn) => try_again(p, cx, burn, &error.message, 1000, 1000),
+        (WriteAnswer::NotSent(error), burn) => {
+            let wait = 1000 + jitter("batch", about.batch.0, 1000);
+            try_again(p, cx, burn, &error.message, Duration::from_millis(wait));
+        }
+        // Nothing was applied, because of another write in the batch or of one that nobody names.
+        (WriteAnswer::Refused { code, .. }, burn) if !about.mine && code.is_about_sets() => {
+            if !about.anybody {
+                write.cap = (about.size / 2).max(1);
+            }
+            write.phase = match burn {
+                Some(plan) => Phase::BurnQueued { plan, not_before: now },
+                None => Phase::Queued { not_before: now },
+            };
+        }
         (WriteAnswer::Ambiguous(why), _) => {
             let again = now + if write.tries == 0 { Duration::ZERO } else { Duration::from_secs(1) };
             write.tries += 1;
@@ -420,7 +478,8 @@ pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
             write.phase = Phase::Resolving { read_at: now };
         }
         (WriteAnswer::Refused { message, .. }, burn @ Some(_)) => {
-            try_again(p, cx, burn, &message, 1000, 4000);
+            let wait = 1000 + jitter("batch", about.batch.0, 4000);
+            try_again(p, cx, burn, &message, Duration::from_millis(wait));
             if let Some(write) = &mut p.write
                 && let Phase::BurnQueued { not_before, .. } = write.phase
             {
@@ -432,11 +491,11 @@ pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer) {
 }
 
 /// Same bytes again later; a person is told when it lasts.
-fn try_again(p: &mut PolicyState, cx: &mut Cx, burn: Option<Box<Plan>>, why: &str, least: u64, spread: u64) {
+fn try_again(p: &mut PolicyState, cx: &mut Cx, burn: Option<Box<Plan>>, why: &str, wait: Duration) {
     let Some(write) = &mut p.write else { return };
     let now = cx.now.mono;
     write.tries += 1;
-    let not_before = now + Duration::from_millis(least + jitter(&write.intent.id.0, write.tries, spread));
+    let not_before = now + wait;
     let since = *write.refused_since.get_or_insert(now);
     write.phase = match burn {
         Some(plan) => Phase::BurnQueued { plan, not_before },
@@ -495,7 +554,11 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
         p.live.written(&p.policy, plan, &cx.shared.settings.cluster);
     }
     let kind = write.intent.kind;
-    if kind.is_automatic_move() {
+    if kind == Kind::Trim {
+        p.brakes.count_trim(now);
+    } else if kind == Kind::Fill {
+        p.brakes.count_fill(now);
+    } else if kind.is_automatic_move() {
         p.brakes.count_move(now, now);
         p.brakes.hold_down_until = Some(now + p.policy.failover.hold_down);
         p.brakes.peer_until = None;
@@ -506,7 +569,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     if kind == Kind::Repair {
         p.brakes.count_repair(now);
     }
-    if kind.writes_addresses() {
+    if kind.publishes() {
         p.doubt = None;
         p.proof = None;
         p.refused = None;

@@ -7,15 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Epoch, Family, NameServers, Outcome, TargetIdx, Tick};
+use crate::domain::{Content, Epoch, Members, NameServers, Outcome, TargetIdx, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
-use super::fence::{FenceValue, target_token};
+use super::fence::FenceValue;
 use super::ids::incident_id;
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
-use super::notice::{Clocks, Moved, NoticeKind, Place, Severity};
+use super::live::token_of;
+use super::notice::{Clocks, Moved, NoticeKind, Severity};
 use super::report::{MovePhase, MoveReport};
 use super::state::{Cx, Incident, Pending, PolicyState, Shared, Urgency, Words};
 use super::switch::Writing;
@@ -31,7 +32,7 @@ const SYNC_LIMIT: Duration = Duration::from_secs(300);
 
 pub(super) struct Settling {
     pub intent: Intent,
-    from: Option<TargetIdx>,
+    from: Option<Members>,
     accepted: Tick,
     sync: Sync,
     outcome_given: bool,
@@ -47,7 +48,7 @@ enum Sync {
 
 /// The proof of a move, until its verdict.
 struct Proof {
-    to: TargetIdx,
+    to: Members,
     next_ask: Tick,
     asking: Option<Tick>,
     asks: u32,
@@ -56,12 +57,38 @@ struct Proof {
     disagree: Vec<(SocketAddr, String)>,
     silent: Vec<SocketAddr>,
     servers: usize,
+    /// One for each member published.
+    probes: Vec<MemberProbe>,
+    next_probe: Tick,
+    verdict: Option<Verdict>,
+}
+
+/// The direct probes of one member, at an address an authoritative answer gave.
+struct MemberProbe {
+    target: TargetIdx,
     address: Option<IpAddr>,
     probing: bool,
-    next_probe: Tick,
     failures: u32,
-    last_probe: Option<Outcome>,
-    verdict: Option<Verdict>,
+    last: Option<Outcome>,
+}
+
+impl MemberProbe {
+    fn new(target: TargetIdx) -> MemberProbe {
+        MemberProbe { target, address: None, probing: false, failures: 0, last: None }
+    }
+}
+
+impl Proof {
+    /// Every member answered its direct probe.
+    fn all_up(&self) -> bool {
+        self.probes.iter().all(|probe| probe.last == Some(Outcome::Up))
+    }
+}
+
+/// The targets of an intent by number; `None` when one is not configured any more.
+fn members_of(p: &PolicyState, names: &[crate::domain::TargetName]) -> Option<Members> {
+    let found: Option<Vec<TargetIdx>> = names.iter().map(|name| p.policy.target_named(name.as_str())).collect();
+    found.and_then(Members::new)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +111,9 @@ impl Settling {
 
     fn follow(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) -> Settling {
         let now = cx.now.mono;
-        let to = write.intent.to.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
-        let proof = to.filter(|_| write.intent.kind.writes_addresses()).map(|to| Proof {
+        let to = members_of(p, &write.intent.to);
+        let proof = to.filter(|_| write.intent.kind.publishes()).map(|to| Proof {
+            probes: to.iter().map(MemberProbe::new).collect(),
             to,
             next_ask: now,
             asking: None,
@@ -94,11 +122,7 @@ impl Settling {
             disagree: Vec::new(),
             silent: Vec::new(),
             servers: 0,
-            address: None,
-            probing: false,
             next_probe: now,
-            failures: 0,
-            last_probe: None,
             verdict: None,
         });
         let sync = match change_id {
@@ -129,7 +153,7 @@ impl Settling {
     /// prove it now.
     pub fn restored(p: &mut PolicyState, cx: &mut Cx, intent: Intent) {
         let change_id = intent.change_id.clone();
-        let from = intent.from.as_ref().and_then(|name| p.policy.target_named(name.as_str()));
+        let from = members_of(p, &intent.from);
         let mut write = Writing::restored(intent, cx.now.mono);
         write.from = from;
         let before = Epoch(write.intent.epoch.0.saturating_sub(1));
@@ -160,7 +184,7 @@ impl Settling {
         let proof = self.proof.as_ref().filter(|proof| proof.verdict.is_none());
         let ask = proof.filter(|proof| asks && proof.asking.is_none()).map(|proof| proof.next_ask);
         let probe = proof
-            .filter(|proof| proof.address.is_some() && proof.every_server.is_some() && !proof.probing)
+            .filter(|proof| proof.every_server.is_some() && proof.probes.iter().any(|probe| !probe.probing))
             .map(|proof| proof.next_probe);
         let limit = proof.map(|_| self.accepted + timeout);
         [sync, ask, probe, limit].into_iter().flatten().min()
@@ -177,7 +201,7 @@ impl Settling {
         Some(MoveReport {
             kind: self.intent.kind,
             from: self.intent.from.clone(),
-            to: p.policy.target(proof.to)?.name.clone(),
+            to: p.policy.names(&proof.to),
             epoch: self.intent.epoch,
             phase,
             clocks: self.clocks.clone(),
@@ -215,17 +239,12 @@ impl Settling {
         }
     }
 
-    fn place(p: &PolicyState, idx: TargetIdx) -> Option<Place> {
-        let t = p.policy.target(idx)?;
-        Some(Place { target: t.name.clone(), region: t.region.clone(), addresses: t.addresses.clone() })
-    }
-
     fn moved(&self, p: &PolicyState) -> Option<Moved> {
         Some(Moved {
             kind: self.intent.kind,
             records: p.policy.records.clone(),
-            from: self.from.and_then(|f| Self::place(p, f)),
-            to: Self::place(p, self.proof.as_ref()?.to)?,
+            from: self.from.as_ref().and_then(|f| p.place(f)),
+            to: p.place(&self.proof.as_ref()?.to)?,
             ttl: p.policy.ttl,
             epoch: self.intent.epoch,
             clocks: self.clocks.clone(),
@@ -233,8 +252,8 @@ impl Settling {
     }
 
     fn arrow(&self, p: &PolicyState) -> String {
-        let from = self.intent.from.as_ref().map(|f| format!(" from {f}")).unwrap_or_default();
-        let to = self.proof.as_ref().map(|proof| format!(" to {}", p.name_of(proof.to))).unwrap_or_default();
+        let from = self.from.as_ref().map(|f| format!(" from {}", p.names_text(f))).unwrap_or_default();
+        let to = self.proof.as_ref().map(|proof| format!(" to {}", p.names_text(&proof.to))).unwrap_or_default();
         format!("{}{from}{to}", p.policy.id)
     }
 
@@ -249,7 +268,8 @@ impl Settling {
                 p.policy.ttl.secs()
             ),
         ];
-        let words = Words { why: p.all_evidence(cx.now), moved: self.moved(p), next, undo: undo(p, self.from) };
+        let words =
+            Words { why: p.all_evidence(cx.now), moved: self.moved(p), next, undo: undo(p, self.from.as_ref()) };
         (format!("{}: {} accepted", self.arrow(p), self.intent.kind), words)
     }
 }
@@ -269,15 +289,16 @@ fn supersede(p: &mut PolicyState, cx: &mut Cx, by: &str) {
 /// Somebody else's write stands in the fence: moves of ours to another target are overtaken.
 pub(super) fn overtaken(p: &mut PolicyState, cx: &mut Cx, value: &FenceValue) {
     let differs = |s: &Settling| {
-        s.is_unjudged_move() && s.intent.to.as_ref().is_some_and(|to| target_token(to.as_str()) != value.to)
+        s.is_unjudged_move() && s.proof.as_ref().is_some_and(|proof| token_of(&p.policy, &proof.to) != value.to)
     };
     if p.settling.iter().any(differs) {
         supersede(p, cx, &format!("{}/{}", value.cluster, value.instance));
     }
 }
 
-fn undo(p: &PolicyState, from: Option<TargetIdx>) -> Option<String> {
-    from.map(|f| format!("failoverd adopt {} --to {}", p.policy.id, p.name_of(f)))
+fn undo(p: &PolicyState, from: Option<&Members>) -> Option<String> {
+    let flag = |name: &crate::domain::TargetName| format!(" --to {name}");
+    from.map(|f| format!("failoverd switch {}{}", p.policy.id, p.policy.names(f).iter().map(flag).collect::<String>()))
 }
 
 /// Runs `f` on every settling write with the policy beside it.
@@ -381,17 +402,22 @@ pub(super) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[
         if asked < accepted {
             return;
         }
-        let Some(target) = p.policy.target(proof.to) else { return };
+        let Some(want) = p.policy.content(&proof.to) else { return };
         proof.disagree.clear();
         proof.silent.clear();
         for a in answers {
-            let want = target.addresses.of(a.family);
-            match (&a.answer, want) {
+            match (&a.answer, &want) {
                 (DnsAnswer::Failed(_), _) => proof.silent.push(a.server),
-                (DnsAnswer::Addresses { set, .. }, Some(want)) if want.iter().eq(set.iter().copied()) => {
-                    let first = set.iter().next().copied();
-                    proof.address = proof.address.or(first.filter(|_| a.family == Family::A)).or(first);
+                (DnsAnswer::Addresses { set, .. }, Content::Addresses(all))
+                    if a.rtype.family().and_then(|f| all.of(f)).is_some_and(|w| w.iter().eq(set.iter().copied())) =>
+                {
+                    for probe in &mut proof.probes {
+                        let member = p.policy.target(probe.target).and_then(|t| t.addresses());
+                        let given = set.iter().copied().find(|address| member.is_some_and(|m| m.contains(*address)));
+                        probe.address = probe.address.filter(IpAddr::is_ipv4).or(given).or(probe.address);
+                    }
                 }
+                (DnsAnswer::Name(name), Content::Host(host)) if name == host => {}
                 (other, _) => proof.disagree.push((a.server, other.to_string())),
             }
         }
@@ -414,27 +440,33 @@ pub(super) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[
 
 fn probe(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     let Some(proof) = &mut s.proof else { return };
-    let Some(address) = proof.address.filter(|_| proof.every_server.is_some()) else { return };
-    if !proof.probing && proof.next_probe <= cx.now.mono {
-        proof.probing = true;
-        cx.out.push(Action::ProbeByName { policy: p.idx, target: proof.to, address });
+    if proof.every_server.is_none() || proof.next_probe > cx.now.mono {
+        return;
+    }
+    for probe in proof.probes.iter_mut().filter(|probe| !probe.probing) {
+        let by_address = p.policy.target(probe.target).is_some_and(|t| t.addresses().is_some());
+        if by_address && probe.address.is_none() {
+            continue;
+        }
+        probe.probing = true;
+        cx.out.push(Action::ProbeByName { policy: p.idx, target: probe.target, address: probe.address });
     }
 }
 
 /// The probe at the address an authoritative answer gave.
 pub(super) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outcome: Outcome) {
     each(p, cx, |s, p, cx| {
-        let Some(proof) = s.proof.as_mut().filter(|proof| proof.to == target && proof.verdict.is_none()) else {
-            return;
-        };
-        proof.probing = false;
-        proof.last_probe = Some(outcome);
-        proof.next_probe = cx.now.mono + p.fast_interval().max(ASK);
+        let next = cx.now.mono + p.fast_interval().max(ASK);
+        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
+        let Some(probe) = proof.probes.iter_mut().find(|probe| probe.target == target) else { return };
+        probe.probing = false;
+        probe.last = Some(outcome);
         match outcome {
-            Outcome::Up => proof.failures = 0,
-            Outcome::Down(_) => proof.failures += 1,
+            Outcome::Up => probe.failures = 0,
+            Outcome::Down(_) => probe.failures += 1,
             Outcome::Unknown(_) => {}
         }
+        proof.next_probe = next;
     });
     tick(p, cx);
 }

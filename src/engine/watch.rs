@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Now, TargetIdx, Tick};
+use crate::domain::{Members, Now, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
@@ -59,7 +59,7 @@ impl PolicyState {
             use Rule::*;
             matches!(rule, Frozen | Forced | Locked | FenceForeign | FenceUnusable | NotAdopted | PeerRecent)
         };
-        let detached = self.live.read_at.is_some() && self.live.target().is_none();
+        let detached = self.live.read_at.is_some() && self.live.members().is_none();
         detached || self.refused.as_ref().is_some_and(|r| r.failover && in_the_zone(r.rule))
     }
 
@@ -89,7 +89,7 @@ impl PolicyState {
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_trouble_text());
-                let seen = self.active();
+                let seen = self.published().cloned();
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
                 self.adopt_peer(cx, seen, last_read);
@@ -134,7 +134,7 @@ impl PolicyState {
 
     /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
     /// is lost): its epoch and brakes are taken over as if they were ours.
-    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<TargetIdx>, last_read: Option<Tick>) {
+    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<Members>, last_read: Option<Tick>) {
         let newest = self.live.fences.iter().filter_map(Fence::ours).map(|(v, _)| v).max_by_key(|v| v.epoch).cloned();
         let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
         if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
@@ -154,7 +154,7 @@ impl PolicyState {
         self.dirty = true;
         verify::overtaken(self, cx, &value);
         if is_peer && news && value.kind.is_automatic_move() && !first {
-            let from = before.map(|t| self.name_of(t).to_owned()).unwrap_or_default();
+            let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
             let text = format!(
                 "{}/{} made a {} from {from} to {}, epoch {}",
                 value.cluster, value.instance, value.kind, value.to, value.epoch

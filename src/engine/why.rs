@@ -18,8 +18,10 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
     let want = wanted(p, now.mono);
     let found = want.as_ref().map(|w| refusals(p, shared, now.mono, w, At::Decision)).unwrap_or_default();
     let moving = moving(p);
-    let name = |idx| p.policy.target(idx).map(|t| t.name.clone());
-    let why = |w: &super::select::Want| p.active().into_iter().chain(w.to).map(|i| p.evidence(i, now)).collect();
+    let why = |w: &super::select::Want| {
+        let to = w.to.iter().flat_map(|to| to.iter()).filter(|i| Some(*i) != p.active());
+        p.active().into_iter().chain(to).map(|i| p.evidence(i, now)).collect()
+    };
     Report {
         policy: p.policy.id.clone(),
         at: now.wall,
@@ -31,7 +33,11 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
         targets: targets(p, now),
         incident: p.incident.as_ref().map(|i| i.id.clone()),
         doubt_since: p.doubt.as_ref().map(|d| d.since_wall),
-        wanted: want.as_ref().map(|w| Wanted { kind: w.kind, to: w.to.and_then(name), why: why(w) }),
+        wanted: want.as_ref().map(|w| Wanted {
+            kind: w.kind,
+            to: w.to.as_ref().map(|to| p.policy.names(to)).unwrap_or_default(),
+            why: why(w),
+        }),
         refusals: found,
         brakes: BrakesReport {
             frozen: p.brakes.frozen.as_ref().map(|f| format!("by {} since {}: {}", f.by, f.since, f.reason)),
@@ -46,6 +52,8 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
         moving,
         failback: p.policy.failback.mode,
         last_move: p.last_move.clone(),
+        obstacles: p.obstacles.clone(),
+        rehearsal: p.rehearsal.clone(),
     }
 }
 
@@ -81,8 +89,9 @@ fn targets(p: &PolicyState, now: Now) -> Vec<TargetReport> {
             name: t.name.clone(),
             region: t.region.clone(),
             priority: t.priority,
-            addresses: t.addresses.clone(),
-            active: p.active() == Some(idx),
+            content: t.content.clone(),
+            active: p.is_published(idx),
+            drained: p.drain_of(idx).map(|d| format!("by {} since {}: {}", d.by, d.since, d.reason)),
             health: h.state(),
             since: since.or(p.since.get(idx.index()).copied()).unwrap_or_default(),
             last: h.last().map(|l| l.outcome),
@@ -111,11 +120,11 @@ fn fence(p: &PolicyState) -> Option<FenceReport> {
 }
 
 fn moving(p: &PolicyState) -> Option<MoveReport> {
-    if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.writes_addresses()) {
+    if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.publishes()) {
         return Some(MoveReport {
             kind: write.intent.kind,
             from: write.intent.from.clone(),
-            to: write.intent.to.clone()?,
+            to: write.intent.to.clone(),
             epoch: write.intent.epoch,
             phase: write.report_phase(),
             clocks: super::notice::Clocks { confirmed: write.confirmed, ..Default::default() },
@@ -152,10 +161,12 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
     let rule = found.first().map(|r| r.rule);
     match (want.map(|w| w.kind), rule) {
         (_, Some(Rule::Blind)) => Settled::Blind,
-        (Some(Kind::Failover), Some(Rule::NoSight | Rule::StaleEvidence)) => Settled::No,
-        (Some(Kind::Failover), Some(Rule::NoCandidate)) if !calm || proof_is_under_way(p, now) => Settled::No,
-        (Some(Kind::Failover), Some(_)) => Settled::Refused,
-        (Some(Kind::Failover), None) => {
+        (Some(Kind::Failover | Kind::Trim), Some(Rule::NoSight | Rule::StaleEvidence)) => Settled::No,
+        (Some(Kind::Failover | Kind::Trim), Some(Rule::NoCandidate)) if !calm || proof_is_under_way(p, now) => {
+            Settled::No
+        }
+        (Some(Kind::Failover | Kind::Trim), Some(_)) => Settled::Refused,
+        (Some(Kind::Failover | Kind::Trim), None) => {
             if p.would.is_some() {
                 Settled::Moved
             } else {
@@ -179,7 +190,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
 
 /// A standby is up, and its next probes prove it or bring it down: until then the pass is not over.
 fn proof_is_under_way(p: &PolicyState, now: Tick) -> bool {
-    let standbys = p.policy.indices().filter(|i| Some(*i) != p.active());
+    let standbys = p.policy.indices().filter(|i| !p.is_published(*i));
     let mut known = standbys.filter_map(|i| p.policy.target(i).zip(p.health_of(i)));
     known.any(|(t, h)| h.state() == Health::Up && !h.is_proven(&t.check, now))
 }

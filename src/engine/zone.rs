@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{RecordName, ZoneId};
+use crate::domain::{AliasTarget, RecordName, ZoneId};
 
 /// What resolving a `ZoneRef` gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,14 +30,40 @@ pub struct LiveSet {
     pub values: Vec<String>,
     /// Set identifier of a weighted, latency, failover, … set; `None` for a simple set.
     pub routing: Option<String>,
+    /// Id of the health check that steers the set.
+    pub health_check: Option<String>,
+    /// Id of the traffic policy instance that owns the set.
+    pub traffic_policy: Option<String>,
     /// Target of an alias set.
-    pub alias: Option<String>,
+    pub alias: Option<AliasTarget>,
 }
 
 impl LiveSet {
-    /// Neither routed nor alias: a set we may own.
+    /// A plain set of values.
+    pub fn values(rtype: &str, ttl: u32, values: Vec<String>) -> LiveSet {
+        LiveSet { ttl: Some(ttl), values, ..LiveSet::bare(rtype) }
+    }
+
+    /// A plain alias set.
+    pub fn alias(rtype: &str, alias: AliasTarget) -> LiveSet {
+        LiveSet { alias: Some(alias), ..LiveSet::bare(rtype) }
+    }
+
+    fn bare(rtype: &str) -> LiveSet {
+        LiveSet {
+            rtype: rtype.into(),
+            ttl: None,
+            values: Vec::new(),
+            routing: None,
+            health_check: None,
+            traffic_policy: None,
+            alias: None,
+        }
+    }
+
+    /// Steered by nothing but its own content: a set we may own, alias or not.
     pub fn is_simple(&self) -> bool {
-        self.routing.is_none() && self.alias.is_none()
+        self.routing.is_none() && self.health_check.is_none() && self.traffic_policy.is_none()
     }
 }
 
@@ -57,6 +83,8 @@ pub enum DnsAnswer {
         /// Seconds.
         ttl: u32,
     },
+    /// The name a CNAME points to.
+    Name(RecordName),
     /// NXDOMAIN or an empty answer, authoritatively.
     Nothing,
     /// An authoritative answer of another shape (a CNAME, say).
@@ -78,12 +106,22 @@ pub enum ChangeOp {
 pub struct Change {
     pub op: ChangeOp,
     pub name: RecordName,
-    /// `A`, `AAAA` or `TXT`.
+    /// `A`, `AAAA`, `CNAME` or `TXT`.
     pub rtype: String,
-    /// Seconds.
-    pub ttl: u32,
-    /// Not empty; TXT quoted.
-    pub values: Vec<String>,
+    pub data: Data,
+}
+
+/// What an edit writes or, for a DELETE, exactly names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Data {
+    Values {
+        /// Seconds.
+        ttl: u32,
+        /// Not empty; TXT quoted.
+        values: Vec<String>,
+    },
+    Alias(AliasTarget),
 }
 
 /// The provider's answer to one write request.
@@ -119,6 +157,11 @@ pub enum RefusedCode {
 }
 
 impl RefusedCode {
+    /// True when it blames sets of the batch, and not the request as a whole.
+    pub fn is_about_sets(self) -> bool {
+        matches!(self, RefusedCode::Precondition | RefusedCode::Invalid)
+    }
+
     /// True when the same bytes may be sent again.
     pub fn is_transient(self) -> bool {
         matches!(self, RefusedCode::Throttled | RefusedCode::PriorRequestNotComplete)
@@ -172,6 +215,7 @@ impl fmt::Display for DnsAnswer {
                 let list: Vec<String> = set.iter().map(ToString::to_string).collect();
                 f.write_str(&list.join(", "))
             }
+            DnsAnswer::Name(name) => write!(f, "CNAME {name}"),
             DnsAnswer::Nothing => f.write_str("no such record"),
             DnsAnswer::Other(what) => write!(f, "another kind of record: {what}"),
             DnsAnswer::Failed(why) => write!(f, "no usable answer: {why}"),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use crate::domain::{AddressSet, Check, CheckKind, DownReason, Outcome, UnknownReason, WitnessKind};
+use crate::domain::{Check, CheckKind, Content, DownReason, Outcome, UnknownReason, WitnessKind};
 
 /// A deadline that is noticed this much too late says more about this machine (suspended,
 /// starved) than about the target; the outcome is then `Unknown(Overloaded)`.
@@ -196,7 +196,10 @@ impl Prober {
     }
 
     /// Probes all addresses of a target at once.
-    pub async fn probe_target(&self, check: &Check, addresses: &AddressSet) -> TargetReport {
+    pub async fn probe_target(&self, check: &Check, content: &Content) -> TargetReport {
+        let Some(addresses) = content.addresses() else {
+            return TargetReport { outcome: Outcome::Unknown(UnknownReason::Resolver), addresses: Vec::new() };
+        };
         let addresses = join_all(addresses.iter().map(|address| self.probe(check, address))).await;
         let outcome = addresses.iter().rev().map(|r| r.outcome).max_by_key(|o| gravity(*o)).unwrap_or(Outcome::Up);
         TargetReport { outcome, addresses }
@@ -211,7 +214,9 @@ impl Prober {
     async fn attempt(&self, check: &Check, address: IpAddr, progress: &mut Progress) -> Result<(), Failure> {
         match &check.kind {
             CheckKind::Http(http) => http::probe(&self.shared, http, address, progress).await,
-            CheckKind::Tcp(tcp) => connect::tcp(SocketAddr::new(address, tcp.port), progress).await.map(drop),
+            CheckKind::Tcp(tcp) | CheckKind::Heartbeat(tcp) => {
+                connect::tcp(SocketAddr::new(address, tcp.port), progress).await.map(drop)
+            }
         }
     }
 }

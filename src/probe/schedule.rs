@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::domain::{AddressSet, Check, Outcome, PolicyIdx, TargetIdx, UnixMs, UnknownReason, time};
+use crate::domain::{Check, Content, Outcome, PolicyIdx, TargetIdx, UnixMs, UnknownReason, time};
 
 use super::{Phases, ProbeReport, Prober, TargetReport};
 use cadence::{Calm, Grid, NEVER};
@@ -39,7 +39,7 @@ pub struct Item {
     pub policy: PolicyIdx,
     pub target: TargetIdx,
     pub check: Check,
-    pub addresses: AddressSet,
+    pub content: Content,
 }
 
 /// One finished probe of one target.
@@ -94,7 +94,7 @@ pub fn spawn(
 ) -> ScheduleHandle {
     let measure = move |item: Arc<Item>| {
         let prober = prober.clone();
-        async move { prober.probe_target(&item.check, &item.addresses).await }
+        async move { prober.probe_target(&item.check, &item.content).await }
     };
     spawn_with(measure, out, now_utc, shutdown, in_flight())
 }
@@ -316,7 +316,7 @@ where
         slot.last_start = Some(now);
         let item = slot.item.clone();
         let work = (self.measure)(item.clone());
-        let wanted = item.addresses.iter().count().min(self.limit);
+        let wanted = item.content.addresses().map_or(1, |a| a.iter().count()).min(self.limit);
         let room = self.room.clone();
         let flight = Flight { key: slot.key, started: now, report: None, landed: self.landed.clone() };
         tokio::spawn(async move {
@@ -393,5 +393,5 @@ fn overloaded(item: &Item) -> TargetReport {
         body_bytes: 0,
         detail: format!("{outcome}: no place among the probes in flight within {}", time::human(waited)),
     };
-    TargetReport { outcome, addresses: item.addresses.iter().map(report).collect() }
+    TargetReport { outcome, addresses: item.content.addresses().iter().flat_map(|a| a.iter()).map(report).collect() }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::protocol::{Answer, Request, Status};
-use crate::domain::{FleetSettings, Now, Policy, PolicyIdx, TargetIdx, ZoneIdx, ZoneRef};
+use crate::domain::{FleetSettings, Members, Now, Policy, PolicyIdx, TargetIdx, ZoneIdx, ZoneRef};
 use crate::engine::action::Action;
 use crate::engine::event::{Command, CommandKind, CommandReply, Event, Probed};
 use crate::engine::journal::Restored;
@@ -428,7 +428,12 @@ impl Controller {
             Request::Adopt { policy, to, reason } => {
                 let idx = self.find(&policy)?;
                 let to = self.adopted_target(idx, &policy, to)?;
-                return Ok(Command { kind: CommandKind::Adopt { to }, policy: Some(idx), by, reason });
+                return Ok(Command {
+                    kind: CommandKind::Adopt { to: Members::one(to), repair: false },
+                    policy: Some(idx),
+                    by,
+                    reason,
+                });
             }
         };
         let policy = policy.map(|name| self.find(&name)).transpose()?;
@@ -450,7 +455,9 @@ impl Controller {
         let names: Vec<&str> = policy.targets.iter().map(|t| t.name.as_str()).collect();
         let wanted = match (to, report(&self.fleet, idx, self.clock.now()).map(|r| r.live)) {
             (Some(to), _) => to,
-            (None, Some(LiveState::Target { name })) => name.to_string(),
+            (None, Some(LiveState::Targets { names })) if names.len() == 1 => {
+                names.first().map(ToString::to_string).unwrap_or_default()
+            }
             (None, _) => {
                 return Err(Box::new(Answer::Refused {
                     text: format!(

@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::dns::query;
-use crate::domain::{Family, RecordName, UnixMs};
+use crate::domain::{RecordName, RecordType, UnixMs};
 use crate::engine::zone::DnsAnswer;
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
 
@@ -114,7 +114,7 @@ impl World {
     async fn wait_for_dns(&self) {
         let asked = self.sandbox.dns_addrs().iter().map(|server| async {
             for _ in 0..100 {
-                let answer = query::ask(*server, &self.record, Family::A, Duration::from_millis(500)).await;
+                let answer = query::ask(*server, &self.record, RecordType::A, Duration::from_millis(500)).await;
                 if matches!(answer, DnsAnswer::Addresses { .. }) {
                     return;
                 }

@@ -135,10 +135,10 @@ impl Dispatch {
                     let _ = waiting.send(reply);
                 }
             }
-            Action::Call(ApiCall::Write { intent, zone, changes, comment }) => {
+            Action::Call(ApiCall::Write { batch, zone, changes, comment }) => {
                 self.writes_in_flight += 1;
                 let inbox = self.inbox.clone();
-                let answer = |answer| Wakeup::event(Event::Answered { intent, answer });
+                let answer = move |answer| Wakeup::event(Event::Answered { batch, answer });
                 let executor = match (&self.tools.hands, self.stopping) {
                     (Hands::Active(_), true) => {
                         return send(&inbox, answer(not_sent("failoverd is stopping")));
@@ -159,6 +159,7 @@ impl Dispatch {
             Action::Call(call) => self.read(call),
             Action::AskOne { policy } => self.ask_one(policy),
             Action::AskAll { policy } => self.ask_all(policy),
+            Action::LookUpDelegation { .. } => {}
             Action::ProbeByName { policy, target, address } => self.probe_by_name(policy, target, address),
         }
     }
@@ -291,7 +292,7 @@ impl Dispatch {
         self.answer(work, answers, move |_| (begun, Vec::new()));
     }
 
-    fn probe_by_name(&self, policy: PolicyIdx, target: TargetIdx, address: IpAddr) {
+    fn probe_by_name(&self, policy: PolicyIdx, target: TargetIdx, address: Option<IpAddr>) {
         let (senses, clock) = (self.tools.senses.clone(), self.tools.clock);
         let known = self.policies.get(&policy).and_then(|p| p.target(target).cloned());
         let started = clock.now().mono;
@@ -326,16 +327,16 @@ async fn addresses(
     }
 }
 
-/// Asks each server for every record and family of `policy`, all at once.
+/// Asks each server for every record and type of `policy`, all at once.
 async fn questions_to(servers: &[SocketAddr], policy: &Policy, senses: &Arc<dyn Senses>) -> Vec<ServerAnswer> {
-    let families = policy.families();
+    let types = policy.record_types();
     let questions = servers.iter().flat_map(|server| {
         (0u32..).zip(&policy.records).flat_map({
-            let families = &families;
+            let types = &types;
             move |(record, name)| {
-                families.iter().map(move |family| async move {
-                    let answer = senses.ask(*server, name, *family).await;
-                    ServerAnswer { server: *server, record, family: *family, answer }
+                types.iter().map(move |rtype| async move {
+                    let answer = senses.ask(*server, name, *rtype).await;
+                    ServerAnswer { server: *server, record, rtype: *rtype, answer }
                 })
             }
         })

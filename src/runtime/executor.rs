@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::dns::ZoneWriter;
 use crate::domain::ZoneId;
-use crate::engine::zone::{ApiError, ApiErrorKind, Change, WriteAnswer};
+use crate::engine::zone::{ApiError, ApiErrorKind, Change, Data, WriteAnswer};
 
 use super::failpoint::failpoint;
 
@@ -47,5 +47,8 @@ pub fn not_sent(why: &str) -> WriteAnswer {
 }
 
 fn is_burn(changes: &[Change]) -> bool {
-    changes.iter().any(|change| change.values.iter().any(|value| value.contains(" k=burn ")))
+    changes.iter().any(|change| match &change.data {
+        Data::Values { values, .. } => values.iter().any(|value| value.contains(" k=burn ")),
+        Data::Alias(_) => false,
+    })
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::dns::query;
-use crate::domain::{Family, Outcome, Policy, PolicyIdx, RecordName, Target, Witness};
+use crate::domain::{Outcome, Policy, PolicyIdx, RecordName, RecordType, Target, Witness};
 use crate::engine::zone::DnsAnswer;
 use crate::probe::Prober;
 use crate::probe::schedule::{self, Ended, Item, ScheduleHandle};
@@ -46,7 +46,7 @@ impl Senses for Eyes {
                 policy: *idx,
                 target,
                 check: t.check.clone(),
-                addresses: t.addresses.clone(),
+                content: t.content.clone(),
             })
         });
         self.schedule.replace(items.collect());
@@ -60,12 +60,17 @@ impl Senses for Eyes {
         Box::pin(self.prober.witness(&witness.kind, WITNESS_TIMEOUT))
     }
 
-    fn probe_at<'a>(&'a self, target: &'a Target, address: IpAddr) -> BoxFuture<'a, Outcome> {
-        Box::pin(async move { self.prober.probe(&target.check, address).await.outcome })
+    fn probe_at<'a>(&'a self, target: &'a Target, address: Option<IpAddr>) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            match address {
+                Some(address) => self.prober.probe(&target.check, address).await.outcome,
+                None => self.prober.probe_target(&target.check, &target.content).await.outcome,
+            }
+        })
     }
 
-    fn ask<'a>(&'a self, server: SocketAddr, name: &'a RecordName, family: Family) -> BoxFuture<'a, DnsAnswer> {
-        Box::pin(query::ask(server, name, family, query::TIMEOUT))
+    fn ask<'a>(&'a self, server: SocketAddr, name: &'a RecordName, rtype: RecordType) -> BoxFuture<'a, DnsAnswer> {
+        Box::pin(query::ask(server, name, rtype, query::TIMEOUT))
     }
 
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>> {

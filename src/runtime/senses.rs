@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Family, Outcome, Policy, PolicyIdx, RecordName, Target, Witness};
+use crate::domain::{Outcome, Policy, PolicyIdx, RecordName, RecordType, Target, Witness};
 use crate::engine::zone::DnsAnswer;
 
 pub trait Senses: Send + Sync + 'static {
@@ -19,11 +19,12 @@ pub trait Senses: Send + Sync + 'static {
     /// Whether a witness answered, bounded by its own deadline.
     fn witness<'a>(&'a self, witness: &'a Witness) -> BoxFuture<'a, bool>;
 
-    /// The check of `target`, at `address` instead of its own, once.
-    fn probe_at<'a>(&'a self, target: &'a Target, address: IpAddr) -> BoxFuture<'a, Outcome>;
+    /// The check of `target`, at `address` instead of its own, or at what its host name resolves to
+    /// now, once.
+    fn probe_at<'a>(&'a self, target: &'a Target, address: Option<IpAddr>) -> BoxFuture<'a, Outcome>;
 
     /// One question to one authoritative server, bounded in time.
-    fn ask<'a>(&'a self, server: SocketAddr, name: &'a RecordName, family: Family) -> BoxFuture<'a, DnsAnswer>;
+    fn ask<'a>(&'a self, server: SocketAddr, name: &'a RecordName, rtype: RecordType) -> BoxFuture<'a, DnsAnswer>;
 
     /// Addresses of name servers, by the system's resolver; those that cannot be resolved are left out.
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>>;

@@ -11,7 +11,7 @@ pub fn policy(id: &str, record: &str) -> Policy {
         name: TargetName::new(target).unwrap(),
         region: RegionName::new(target).unwrap(),
         priority,
-        addresses: AddressSet::new([address.parse::<IpAddr>().unwrap()]).unwrap(),
+        content: Content::Addresses(AddressSet::new([address.parse::<IpAddr>().unwrap()]).unwrap()),
         check: Check {
             kind: CheckKind::http(8080, &name, "/healthz"),
             cadence: Cadence::Every(Duration::from_secs(5)),
@@ -28,6 +28,8 @@ pub fn policy(id: &str, record: &str) -> Policy {
         zone: ZoneRef { name: Some(RecordName::new("example.com").unwrap()), id: None },
         records: vec![name.clone()],
         ttl: Ttl::new(30).unwrap(),
+        answers: 1,
+        min_active: 1,
         importance: 0,
         adopt: Adopt::Auto,
         targets: vec![target("east", "192.0.2.1", 1), target("west", "192.0.2.2", 2)],
@@ -53,5 +55,6 @@ pub fn settings() -> FleetSettings {
         verify: VerifySettings { name_servers: NameServers::Delegation, timeout: Duration::from_secs(120) },
         guard: GuardSettings { max_changed: 0.3, per: Duration::from_secs(600), floor: 10 },
         witnesses: Vec::new(),
+        rehearsal: None,
     }
 }

@@ -12,13 +12,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::dns::{Called, Listing, ZoneReader, ZoneWriter};
 use crate::domain::*;
-use crate::engine::action::{Action, ApiCall};
+use crate::engine::action::{Action, ApiCall, BatchId};
 use crate::engine::event::Event;
 use crate::engine::intent::IntentId;
 use crate::engine::journal::JournalEntry;
 use crate::engine::notice::{Notice, NoticeKind, Severity};
 use crate::engine::zone::{
-    ApiError, ApiErrorKind, Change, ChangeOp, ChangeStatus, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo,
+    ApiError, ApiErrorKind, Change, ChangeOp, ChangeStatus, Data, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo,
 };
 
 use super::clock::Clock;
@@ -114,13 +114,13 @@ impl Senses for World {
             witness.name.as_str() == "good"
         })
     }
-    fn probe_at<'a>(&'a self, _: &'a Target, _: IpAddr) -> BoxFuture<'a, Outcome> {
+    fn probe_at<'a>(&'a self, _: &'a Target, _: Option<IpAddr>) -> BoxFuture<'a, Outcome> {
         Box::pin(async {
             self.go_wrong().await;
             Outcome::Up
         })
     }
-    fn ask<'a>(&'a self, _: SocketAddr, _: &'a RecordName, _: Family) -> BoxFuture<'a, DnsAnswer> {
+    fn ask<'a>(&'a self, _: SocketAddr, _: &'a RecordName, _: RecordType) -> BoxFuture<'a, DnsAnswer> {
         Box::pin(async {
             self.go_wrong().await;
             DnsAnswer::Nothing
@@ -164,6 +164,7 @@ fn dispatch(world: &Arc<World>, can: Can) -> (Dispatch, mpsc::UnboundedReceiver<
     settings.witnesses = ["good", "bad"]
         .map(|name| Witness {
             name: WitnessName::new(name).unwrap(),
+            region: None,
             kind: WitnessKind::Tcp("192.0.2.9:443".parse().unwrap()),
         })
         .to_vec();
@@ -185,14 +186,13 @@ async fn next_event(wakeups: &mut mpsc::UnboundedReceiver<Wakeup>) -> Event {
 
 fn write() -> Action {
     Action::Call(ApiCall::Write {
-        intent: IntentId("i1".into()),
+        batch: BatchId(1),
         zone: ZoneId::new("Z1"),
         changes: vec![Change {
             op: ChangeOp::Upsert,
             name: RecordName::new("www.example.com").unwrap(),
             rtype: "A".into(),
-            ttl: 30,
-            values: vec!["192.0.2.2".into()],
+            data: Data::Values { ttl: 30, values: vec!["192.0.2.2".into()] },
         }],
         comment: "test".into(),
     })
@@ -237,7 +237,7 @@ async fn an_adapter_that_panics_or_hangs_is_answered_too() {
             Action::Call(ApiCall::GetChange { intent, change_id: "C1".into() }),
             Action::AskOne { policy },
             Action::AskAll { policy },
-            Action::ProbeByName { policy, target: TargetIdx(0), address },
+            Action::ProbeByName { policy, target: TargetIdx(0), address: Some(address) },
             write(),
         ];
         for action in actions {
@@ -287,7 +287,7 @@ async fn every_action_is_answered_by_its_event() {
     dispatch.carry_out(Action::Call(ApiCall::GetChange { intent: IntentId("i".into()), change_id: "C1".into() }));
     assert!(matches!(next_event(&mut wakeups).await, Event::Synced { result: Ok(ChangeStatus::Insync), .. }));
 
-    dispatch.carry_out(Action::ProbeByName { policy, target: TargetIdx(1), address });
+    dispatch.carry_out(Action::ProbeByName { policy, target: TargetIdx(1), address: Some(address) });
     let Event::ByName { probe, .. } = next_event(&mut wakeups).await else { panic!() };
     assert_eq!((probe.target, probe.outcome), (TargetIdx(1), Outcome::Up));
 

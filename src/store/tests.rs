@@ -32,8 +32,8 @@ fn intent(id: &str, outcome: Option<IntentOutcome>) -> Intent {
         policy: policy("web"),
         kind: Kind::Failover,
         epoch: Epoch(7),
-        from: None,
-        to: None,
+        from: Vec::new(),
+        to: Vec::new(),
         before: vec![None],
         after: vec!["v=1 e=7".into()],
         decided_at: NOW,
@@ -55,6 +55,10 @@ fn snapshot(epoch: u64) -> PolicySnapshot {
         frozen: None,
         failback_blocked: false,
         unverified: false,
+        drained: Vec::new(),
+        trims: Vec::new(),
+        fills: Vec::new(),
+        rehearsal: None,
     }
 }
 

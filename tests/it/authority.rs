@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use failoverd::dns::query::{TIMEOUT, ask, resolve_servers};
-use failoverd::domain::{Family, RecordName};
+use failoverd::domain::{RecordName, RecordType};
 use failoverd::engine::zone::DnsAnswer;
 
 use crate::real::bind::Bind;
 
-async fn asked(server: SocketAddr, name: &str, family: Family) -> DnsAnswer {
-    ask(server, &RecordName::new(name).unwrap(), family, TIMEOUT).await
+async fn asked(server: SocketAddr, name: &str, rtype: RecordType) -> DnsAnswer {
+    ask(server, &RecordName::new(name).unwrap(), rtype, TIMEOUT).await
 }
 
 fn addresses(list: &[&str], ttl: u32) -> DnsAnswer {
@@ -31,17 +31,17 @@ async fn bind_is_understood_in_every_shape_of_answer() {
     let bind = Bind::start("example.test", &records);
     let big: Vec<&str> = many.iter().map(String::as_str).collect();
     let table = [
-        ("www.example.test", Family::A, addresses(&["192.0.2.1", "192.0.2.2"], 20)),
-        ("www.example.test", Family::Aaaa, addresses(&["2001:db8::1"], 40)),
-        ("example.test", Family::A, addresses(&["192.0.2.80"], 25)),
-        ("four.example.test", Family::Aaaa, DnsAnswer::Nothing),
-        ("absent.example.test", Family::A, DnsAnswer::Nothing),
-        ("alias.example.test", Family::A, DnsAnswer::Other("CNAME www.example.test".into())),
-        ("out.example.test", Family::Aaaa, DnsAnswer::Other("CNAME lb.elsewhere.example".into())),
-        ("*.wild.example.test", Family::A, addresses(&["192.0.2.9"], 15)),
-        ("big.example.test", Family::A, addresses(&big, 30)),
-        ("www.child.example.test", Family::A, DnsAnswer::Failed("not authoritative".into())),
-        ("www.other.test", Family::A, DnsAnswer::Failed("REFUSED".into())),
+        ("www.example.test", RecordType::A, addresses(&["192.0.2.1", "192.0.2.2"], 20)),
+        ("www.example.test", RecordType::Aaaa, addresses(&["2001:db8::1"], 40)),
+        ("example.test", RecordType::A, addresses(&["192.0.2.80"], 25)),
+        ("four.example.test", RecordType::Aaaa, DnsAnswer::Nothing),
+        ("absent.example.test", RecordType::A, DnsAnswer::Nothing),
+        ("alias.example.test", RecordType::A, DnsAnswer::Other("CNAME www.example.test".into())),
+        ("out.example.test", RecordType::Aaaa, DnsAnswer::Other("CNAME lb.elsewhere.example".into())),
+        ("*.wild.example.test", RecordType::A, addresses(&["192.0.2.9"], 15)),
+        ("big.example.test", RecordType::A, addresses(&big, 30)),
+        ("www.child.example.test", RecordType::A, DnsAnswer::Failed("not authoritative".into())),
+        ("www.other.test", RecordType::A, DnsAnswer::Failed("REFUSED".into())),
     ];
     let server = resolve_servers(&["localhost".to_owned()], bind.addr.port()).await;
     assert_eq!(server, [bind.addr]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use failoverd::dns::route53::{self, Settings, Timeouts};
 use failoverd::dns::{ZoneReader, ZoneWriter};
 use failoverd::domain::{RecordName, ZoneId};
-use failoverd::engine::zone::{Change, ChangeOp, LiveSet, RecordRead, RefusedCode, WriteAnswer};
+use failoverd::engine::zone::{Change, ChangeOp, Data, LiveSet, RecordRead, RefusedCode, WriteAnswer};
 use failoverd::sandbox::SandboxConfig;
 
 use crate::proxy::Proxy;
@@ -151,11 +151,16 @@ impl Env {
     }
 
     fn fence_change(&self, op: ChangeOp, value: &str) -> Change {
-        Change { op, name: self.fence(), rtype: "TXT".into(), ttl: 60, values: vec![value.into()] }
+        Change {
+            op,
+            name: self.fence(),
+            rtype: "TXT".into(),
+            data: Data::Values { ttl: 60, values: vec![value.into()] },
+        }
     }
 
     fn address_change(&self, op: ChangeOp, address: &str) -> Change {
-        Change { op, name: self.www(), rtype: "A".into(), ttl: 30, values: vec![address.into()] }
+        Change { op, name: self.www(), rtype: "A".into(), data: Data::Values { ttl: 30, values: vec![address.into()] } }
     }
 
     /// The fenced batch from one fence value to the next with a new address.
@@ -207,13 +212,7 @@ impl Env {
 
     /// The zone holds exactly this fence and this address.
     async fn expect(&self, fence: &str, address: &str) {
-        let set = |rtype: &str, ttl: u32, value: &str| LiveSet {
-            rtype: rtype.into(),
-            ttl: Some(ttl),
-            values: vec![value.into()],
-            routing: None,
-            alias: None,
-        };
+        let set = |rtype: &str, ttl: u32, value: &str| LiveSet::values(rtype, ttl, vec![value.into()]);
         let read = self.read().await;
         assert_eq!(read, RecordRead { sets: vec![set("A", 30, address)], fence: vec![set("TXT", 60, fence)] });
     }

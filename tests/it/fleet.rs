@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use failoverd::domain::*;
-use failoverd::engine::action::{Action, ApiCall};
+use failoverd::engine::action::{Action, ApiCall, BatchId};
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
 use failoverd::engine::intent::{Intent, IntentId, Kind};
@@ -19,7 +19,7 @@ struct Drive {
     fleet: Fleet,
     ms: u64,
     calls: Vec<(u64, ApiCall)>,
-    writes: Vec<(IntentId, Vec<Change>)>,
+    writes: Vec<(BatchId, Vec<Change>)>,
     transitions: Vec<(TransitionKind, String)>,
     notices: Vec<(NoticeKind, String)>,
     /// Which target each policy's record publishes, and which fence stands.
@@ -31,8 +31,7 @@ struct Drive {
 impl Drive {
     fn new(policies: Vec<Policy>, settings: FleetSettings, mode: Mode) -> Drive {
         let mut out = Vec::new();
-        let published =
-            policies.iter().map(|p| (p.records[0].to_string(), p.targets[0].addresses.to_string())).collect();
+        let published = policies.iter().map(|p| (p.records[0].to_string(), p.targets[0].content.to_string())).collect();
         let fences = policies.iter().map(|p| (p.records[0].to_string(), fence(p, "a", 7))).collect();
         let fleet = Fleet::new(settings, policies, mode, Restored::default(), "run1", at(0), &mut out);
         let mut drive = Drive {
@@ -83,20 +82,14 @@ impl Drive {
                 self.feed(Event::ZoneResolved { zone, result });
             }
             ApiCall::ReadRecord { policy, record, name, .. } => {
-                let set = |rtype: &str, ttl, value: String| LiveSet {
-                    rtype: rtype.into(),
-                    ttl: Some(ttl),
-                    values: vec![value],
-                    routing: None,
-                    alias: None,
-                };
+                let set = |rtype: &str, ttl, value: String| LiveSet::values(rtype, ttl, vec![value]);
                 let sets = self.published.get(name.as_str()).map(|v| set("A", 30, v.clone())).into_iter().collect();
                 let fence =
                     self.fences.get(name.as_str()).map(|v| set("TXT", FENCE_TTL, v.clone())).into_iter().collect();
                 let result = if self.reachable { Ok(RecordRead { sets, fence }) } else { Err(down()) };
                 self.feed(Event::Read { policy, record, result, calls: 2 });
             }
-            ApiCall::Write { intent, changes, .. } => self.writes.push((intent, changes)),
+            ApiCall::Write { batch, changes, .. } => self.writes.push((batch, changes)),
             ApiCall::GetChange { intent, .. } => self.feed(Event::Synced { intent, result: Ok(ChangeStatus::Insync) }),
         }
     }
@@ -132,8 +125,8 @@ impl Drive {
     }
 
     fn accept(&mut self, n: usize) {
-        let (intent, _) = self.writes[n].clone();
-        self.feed(Event::Answered { intent, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
+        let (batch, _) = self.writes[n].clone();
+        self.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
     }
 
     fn settled(&self) -> Settled {
@@ -187,7 +180,7 @@ fn policy(n: u8, importance: i32) -> Policy {
         name: TargetName::new(region).unwrap(),
         region: RegionName::new(region).unwrap(),
         priority: i32::from(i),
-        addresses: AddressSet::new([format!("192.0.{i}.{n}").parse().unwrap()]).unwrap(),
+        content: Content::Addresses(AddressSet::new([format!("192.0.{i}.{n}").parse().unwrap()]).unwrap()),
         check: check.clone(),
     };
     Policy {
@@ -195,6 +188,8 @@ fn policy(n: u8, importance: i32) -> Policy {
         zone: ZoneRef { name: Some(RecordName::new("example.com").unwrap()), id: None },
         records: vec![record],
         ttl: Ttl::new(30).unwrap(),
+        answers: 1,
+        min_active: 1,
         importance,
         adopt: Adopt::Auto,
         targets: [(1, "us-east-1"), (2, "eu-west-1")].into_iter().map(target).collect(),
@@ -220,6 +215,7 @@ fn settings() -> FleetSettings {
         verify: VerifySettings { name_servers: NameServers::These(Vec::new()), timeout: Duration::from_secs(120) },
         guard: GuardSettings { max_changed: 0.3, per: Duration::from_secs(600), floor: 10 },
         witnesses: Vec::new(),
+        rehearsal: None,
     }
 }
 
@@ -240,7 +236,7 @@ fn calm_with(policies: Vec<Policy>, settings: FleetSettings) -> Drive {
 }
 
 #[test]
-fn one_zone_takes_one_write_at_a_time_and_the_important_one_first() {
+fn what_becomes_ready_while_a_write_is_in_flight_forms_the_next_batch_of_its_zone() {
     let mut drive = calm(vec![policy(1, 0), policy(2, 5), policy(3, 1)]);
     for _ in 0..2 {
         drive.second(&[(0, [false, true]), (1, [false, true]), (2, [false, true])]);
@@ -248,12 +244,17 @@ fn one_zone_takes_one_write_at_a_time_and_the_important_one_first() {
     // The first to be confirmed was alone; the others waited for its answer.
     assert_eq!(drive.writes.len(), 1);
     drive.accept(0);
-    assert_eq!(drive.writes.len(), 2);
-    assert!(drive.writes[1].1.iter().any(|c| c.name.as_str() == "web2.example.com"), "importance 5 before 1");
+    assert_eq!(drive.writes.len(), 2, "the other two ride together");
+    let upserts: Vec<&str> =
+        drive.writes[1].1.iter().filter(|c| c.op == ChangeOp::Upsert).map(|c| c.name.as_str()).collect();
+    assert_eq!(upserts, ["web2.example.com", "web3.example.com"], "importance 5 before 1");
+    let order: Vec<ChangeOp> = drive.writes[1].1.iter().map(|c| c.op).collect();
+    assert!(
+        order
+            .is_sorted_by_key(|op| [ChangeOp::Delete, ChangeOp::Create, ChangeOp::Upsert].iter().position(|o| o == op))
+    );
     drive.accept(1);
-    assert!(drive.writes[2].1.iter().any(|c| c.name.as_str() == "web3.example.com"));
-    drive.accept(2);
-    assert_eq!(drive.writes.len(), 3);
+    assert_eq!(drive.writes.len(), 2);
 }
 
 #[test]
@@ -381,16 +382,14 @@ fn a_write_that_is_not_in_sync_yet_holds_a_reload_back() {
 #[test]
 fn several_open_intents_of_one_policy_are_resolved_one_after_the_other() {
     let mut drive = calm(vec![policy(1, 0)]);
-    let standing = |value: String| {
-        Some(LiveSet { rtype: "TXT".into(), ttl: Some(FENCE_TTL), values: vec![value], routing: None, alias: None })
-    };
+    let standing = |value: String| Some(LiveSet::values("TXT", FENCE_TTL, vec![value]));
     let intent = |id: &str, before: String| Intent {
         id: IntentId(id.into()),
         policy: policy(1, 0).id,
         kind: Kind::Failover,
         epoch: Epoch(8),
-        from: None,
-        to: None,
+        from: Vec::new(),
+        to: Vec::new(),
         before: vec![standing(before)],
         after: vec![String::new()],
         decided_at: UnixMs(1_800_000_000_000),
@@ -416,8 +415,11 @@ fn several_open_intents_of_one_policy_are_resolved_one_after_the_other() {
 #[test]
 fn policies_that_begin_to_doubt_together_share_their_witness_rounds() {
     let mut settings = settings();
-    settings.witnesses =
-        vec![Witness { name: WitnessName::new("w1").unwrap(), kind: WitnessKind::Tcp("127.0.0.1:9".parse().unwrap()) }];
+    settings.witnesses = vec![Witness {
+        name: WitnessName::new("w1").unwrap(),
+        region: None,
+        kind: WitnessKind::Tcp("127.0.0.1:9".parse().unwrap()),
+    }];
     let policies: Vec<Policy> = (1..=20).map(|n| policy(n, 0)).collect();
     let mut fleet = Fleet::new(settings, policies, Mode::Active, Restored::default(), "run1", at(0), &mut Vec::new());
     let mut rounds = 0;
@@ -442,7 +444,7 @@ fn a_reload_that_drops_a_published_target_or_an_open_write_is_refused_whole() {
     let mut without = policy(1, 0);
     without.targets.remove(0);
     let mut elsewhere = policy(1, 0);
-    elsewhere.targets[0].addresses = AddressSet::new(["203.0.113.1".parse().unwrap()]).unwrap();
+    elsewhere.targets[0].content = Content::Addresses(AddressSet::new(["203.0.113.1".parse().unwrap()]).unwrap());
     for broken in [vec![without, policy(2, 0)], vec![elsewhere, policy(2, 0)], vec![policy(2, 0)]] {
         let error = drive.fleet.reload(broken, at(drive.ms), &mut Vec::new()).unwrap_err();
         assert!(error.contains("web1 publishes us-east-1"), "{error}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use failoverd::domain::{
-    AddressSet, BodyMatch, Cadence, Check, CheckKind, DownReason as D, HttpCheck, JsonScalar, Outcome, PolicyIdx,
-    RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U, WitnessKind,
+    AddressSet, BodyMatch, Cadence, Check, CheckKind, Content, DownReason as D, HttpCheck, JsonScalar, Outcome,
+    PolicyIdx, RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U, WitnessKind,
 };
 use failoverd::probe::schedule::{self, Item};
 use failoverd::probe::{ProbeReport, Prober};
@@ -99,7 +99,7 @@ async fn a_connection_that_is_never_established_is_a_connect_timeout() {
         queue.push(stream.unwrap());
         assert!(queue.len() < 100);
     }
-    for check in [http(addr.port(), |_| {}), check(CheckKind::Tcp(TcpCheck { port: addr.port() }))] {
+    for check in [http(addr.port(), |_| {}), check(CheckKind::Tcp(TcpCheck { port: addr.port(), exchange: None }))] {
         let report = probe(&check, HERE).await;
         assert_eq!(report.outcome, Outcome::Down(D::ConnectTimeout), "{report:?}");
         assert!(report.phases.total >= check.timeout);
@@ -181,7 +181,9 @@ async fn forbidden_addresses_are_never_dialled() {
     let target = Target::start().await;
     for address in ["169.254.169.254", "fe80::1", "0.0.0.0", "::", "::ffff:169.254.169.254", "ff02::1"] {
         let address = address.parse().unwrap();
-        for check in [http(target.port(), |_| {}), check(CheckKind::Tcp(TcpCheck { port: target.port() }))] {
+        for check in
+            [http(target.port(), |_| {}), check(CheckKind::Tcp(TcpCheck { port: target.port(), exchange: None }))]
+        {
             let report = probe(&check, address).await;
             assert_eq!(report.outcome, Outcome::Unknown(U::ForbiddenAddress), "{report:?}");
             assert_eq!(report.phases.connect, None);
@@ -193,7 +195,7 @@ async fn forbidden_addresses_are_never_dialled() {
 #[tokio::test]
 async fn a_tcp_check_wants_a_connection_and_no_more() {
     let target = Target::start().await;
-    let check = check(CheckKind::Tcp(TcpCheck { port: target.port() }));
+    let check = check(CheckKind::Tcp(TcpCheck { port: target.port(), exchange: None }));
     for (mode, expected) in
         [(Mode::Hang, Outcome::Up), (Mode::Refuse, Outcome::Down(D::ConnectRefused)), (Mode::Ok, Outcome::Up)]
     {
@@ -219,7 +221,7 @@ async fn the_worst_address_of_a_target_decides_and_is_named() {
             "127.0.0.2: connection refused",
         ),
     ] {
-        let report = prober.probe_target(&check, &addresses).await;
+        let report = prober.probe_target(&check, &Content::Addresses(addresses.clone())).await;
         assert_eq!(report.outcome, expected, "{report:?}");
         assert!(report.detail().starts_with(named), "{}", report.detail());
         assert_eq!(report.addresses.len(), addresses.iter().count());
@@ -397,7 +399,12 @@ async fn the_schedule_probes_real_targets_and_tells_when_one_goes_and_comes_back
     let mut check = http(target.port(), |_| {});
     (check.cadence, check.fast_interval) = (Cadence::Every(Duration::from_millis(100)), Duration::from_millis(20));
     let addresses = AddressSet::new([HERE]).unwrap();
-    handle.replace(vec![Item { policy: PolicyIdx(7), target: TargetIdx(3), check, addresses }]);
+    handle.replace(vec![Item {
+        policy: PolicyIdx(7),
+        target: TargetIdx(3),
+        check,
+        content: Content::Addresses(addresses),
+    }]);
     for (mode, expected) in [
         (Mode::Ok, Outcome::Up),
         (Mode::Refuse, Outcome::Down(D::ConnectRefused)),

@@ -86,7 +86,7 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
         name: TargetName::new(name).unwrap(),
         region: RegionName::new(name).unwrap(),
         priority: *priority,
-        addresses: AddressSet::new(address.split(',').map(|a| a.parse().unwrap())).unwrap(),
+        content: Content::Addresses(AddressSet::new(address.split(',').map(|a| a.parse().unwrap())).unwrap()),
         check: check.clone(),
     };
     let policy = Policy {
@@ -94,6 +94,8 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
         zone: ZoneRef { name: Some(crate::world::zone_name()), id: None },
         records,
         ttl: Ttl::new(number("ttl", "30")).unwrap(),
+        answers: 1,
+        min_active: 1,
         importance: 0,
         adopt: if text("adopt", "auto") == "auto" { Adopt::Auto } else { Adopt::Manual },
         targets: targets.iter().map(target).collect(),
@@ -123,6 +125,7 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
     };
     let witness = |i: u32| Witness {
         name: WitnessName::new(&format!("w{i}")).unwrap(),
+        region: None,
         kind: WitnessKind::Tcp("127.0.0.1:9".parse().unwrap()),
     };
     let settings = FleetSettings {
@@ -139,6 +142,7 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
         },
         guard: GuardSettings { max_changed: 0.3, per: Duration::from_secs(600), floor: 10 },
         witnesses: (1..=number("witnesses", "0")).map(witness).collect(),
+        rehearsal: None,
     };
     let mode = if text("mode", "active") == "observe" { Mode::Observe } else { Mode::Active };
     Setup { policy, settings, insync: secs("insync", "20"), mode }

@@ -11,7 +11,7 @@ use failoverd::engine::event::{Command, CommandKind, CommandReply, Event, Probed
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, fence_name, quote, unquote};
 use failoverd::engine::intent::{Intent, Kind};
 use failoverd::engine::journal::{PolicySnapshot, Restored};
-use failoverd::engine::notice::Notice;
+use failoverd::engine::notice::{Notice, Place};
 use failoverd::engine::zone::*;
 use failoverd::engine::{Fleet, Mode, next_deadline, report, step};
 
@@ -308,6 +308,7 @@ impl World {
                     }
                     self.push(self.now + 2, Due::Deliver(Event::Persisted { seq }));
                 }
+                Action::LookUpDelegation { .. } => {}
                 Action::Reply { reply, .. } => match reply {
                     CommandReply::Accepted(text) => self.say(format!("reply      ok: {text}")),
                     CommandReply::Refused(text) => self.say(format!("reply      refused: {text}")),
@@ -320,7 +321,7 @@ impl World {
     fn say_notice(&mut self, n: &Notice) {
         let mut more: Vec<String> = n.why.iter().map(|line| format!("why  {line}")).collect();
         if let Some(m) = &n.moved {
-            let from = m.from.as_ref().map_or("-".into(), |p| format!("{} {} ({})", p.target, p.addresses, p.region));
+            let from = m.from.as_ref().map_or("-".into(), place);
             let clocks: Vec<String> = [
                 ("confirmed", m.clocks.confirmed),
                 ("accepted", m.clocks.accepted),
@@ -332,10 +333,9 @@ impl World {
             .filter_map(|(name, d)| d.map(|d| format!("{name} {}ms", d.as_millis())))
             .collect();
             more.push(format!(
-                "move {} {from} -> {} {}, ttl {}, epoch {}; {}",
+                "move {} {from} -> {}, ttl {}, epoch {}; {}",
                 m.kind,
-                m.to.target,
-                m.to.addresses,
+                place(&m.to),
                 m.ttl.secs(),
                 m.epoch,
                 clocks.join(", ")
@@ -404,7 +404,7 @@ impl World {
                 };
                 Event::Synced { intent, result: failing.map_or(Ok(status), Err) }
             }
-            ApiCall::Write { intent, changes, .. } => {
+            ApiCall::Write { batch, changes, .. } => {
                 assert!(self.setup.mode == Mode::Active, "I14: an observing engine emitted a write");
                 let answer = self.write(&changes);
                 let text = match &answer {
@@ -416,7 +416,7 @@ impl World {
                 if !(self.quiet && matches!(answer, WriteAnswer::NotSent(_))) {
                     self.say(format!("WRITE      {} -> {text}", summary(&changes)));
                 }
-                Event::Answered { intent, answer }
+                Event::Answered { batch, answer }
             }
         };
         self.push(self.now + API_LATENCY, Due::Deliver(event));
@@ -457,13 +457,7 @@ impl World {
         let mut zone = self.zone.clone();
         for c in changes {
             let key = (c.name.clone(), c.rtype.clone());
-            let set = LiveSet {
-                rtype: c.rtype.clone(),
-                ttl: Some(c.ttl),
-                values: c.values.clone(),
-                routing: None,
-                alias: None,
-            };
+            let set = set_of(c);
             match c.op {
                 ChangeOp::Delete => match zone.remove(&key) {
                     None => return Err(format!("{} {} was not found", c.name, c.rtype)),
@@ -502,7 +496,7 @@ impl World {
                     }
                 };
                 let server: SocketAddr = format!("127.0.0.{server}:53").parse().unwrap();
-                answers.push(ServerAnswer { server, record, family: Family::A, answer });
+                answers.push(ServerAnswer { server, record, rtype: RecordType::A, answer });
             }
         }
         answers
@@ -528,9 +522,10 @@ impl World {
             ["freeze"] => self.command(CommandKind::Freeze),
             ["unfreeze"] => self.command(CommandKind::Unfreeze),
             ["ack"] => self.command(CommandKind::Ack),
-            ["adopt", target] => {
-                self.command(CommandKind::Adopt { to: self.setup.policy.target_named(target).unwrap() })
-            }
+            ["adopt", target] => self.command(CommandKind::Adopt {
+                to: Members::one(self.setup.policy.target_named(target).unwrap()),
+                repair: false,
+            }),
             ["witnesses", "hang"] => self.witnesses_hang = true,
             ["witnesses", what] => {
                 self.witnesses_hang = false;
@@ -617,13 +612,15 @@ impl World {
 
     fn values(&self, what: &str) -> Vec<String> {
         match self.setup.policy.target_named(what) {
-            Some(idx) => self.setup.policy.targets[idx.index()].addresses.iter().map(|a| a.to_string()).collect(),
+            Some(idx) => {
+                self.setup.policy.targets[idx.index()].addresses().unwrap().iter().map(|a| a.to_string()).collect()
+            }
             None => vec![what.to_owned()],
         }
     }
 
     fn put(&mut self, name: &RecordName, rtype: &str, ttl: u32, values: Vec<String>) {
-        let set = LiveSet { rtype: rtype.into(), ttl: Some(ttl), values, routing: None, alias: None };
+        let set = LiveSet::values(rtype, ttl, values);
         self.zone.insert((name.clone(), rtype.into()), set);
     }
 
@@ -687,9 +684,7 @@ impl World {
     fn report(&mut self) {
         let now = self.now();
         let Some(r) = self.fleet.as_ref().and_then(|f| report(f, PolicyIdx(0), now)) else { return };
-        let wanted = r
-            .wanted
-            .map_or("nothing".into(), |w| format!("{} to {}", w.kind, w.to.map_or("?".into(), |t| t.to_string())));
+        let wanted = r.wanted.map_or("nothing".into(), |w| format!("{} to {}", w.kind, listed(&w.to)));
         self.say(format!("REPORT     state {:?}, wanted {wanted}", r.state));
         let b = r.brakes;
         let hold = b.hold_down.map_or("-".into(), |d| format!("{}ms", d.as_millis()));
@@ -722,7 +717,11 @@ impl World {
             let confirmed = m.clocks.confirmed.map_or("-".into(), |d| format!("{}ms", d.as_millis()));
             self.say(format!(
                 "REPORT       {when}: {} to {} epoch {}, confirmed in {confirmed}: {:?} {}",
-                m.kind, m.to, m.epoch, m.phase, m.detail
+                m.kind,
+                listed(&m.to),
+                m.epoch,
+                m.phase,
+                m.detail
             ));
         }
         for refusal in r.refusals {
@@ -764,11 +763,32 @@ pub fn zone_name() -> RecordName {
 fn summary(changes: &[Change]) -> String {
     let one = |c: &Change| {
         let op = format!("{:?}", c.op).to_uppercase();
-        let what = match unquote(&c.values[0]).map(|t| FenceValue::parse(&t)) {
+        let what = match unquote(&set_of(c).values[0]).map(|t| FenceValue::parse(&t)) {
             Some(Ok(v)) => format!("e={} k={} m={}", v.epoch, v.kind, v.mode.as_str()),
-            _ => c.values.join(","),
+            _ => set_of(c).values.join(","),
         };
         format!("{op} {} {what}", c.rtype)
     };
     changes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn place(p: &Place) -> String {
+    let names: Vec<&str> = p.targets.iter().map(|t| t.as_str()).collect();
+    let regions: Vec<&str> = p.regions.iter().map(|r| r.as_str()).collect();
+    format!("{} {} ({})", names.join("+"), p.content, regions.join("+"))
+}
+
+fn listed(names: &[TargetName]) -> String {
+    if names.is_empty() {
+        return "?".into();
+    }
+    names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join("+")
+}
+
+/// The set a change writes or deletes.
+fn set_of(change: &Change) -> LiveSet {
+    match &change.data {
+        Data::Values { ttl, values } => LiveSet::values(&change.rtype, *ttl, values.clone()),
+        Data::Alias(alias) => LiveSet::alias(&change.rtype, alias.clone()),
+    }
 }

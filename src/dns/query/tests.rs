@@ -199,7 +199,7 @@ async fn only_an_authoritative_answer_to_our_question_counts() {
     ];
     for (case, script, expected) in table {
         let server = scripted(script).await;
-        assert_eq!(ask(server, &name("www.example.com"), Family::A, SHORT).await, expected, "{case}");
+        assert_eq!(ask(server, &name("www.example.com"), Asked::A, SHORT).await, expected, "{case}");
     }
 }
 
@@ -216,7 +216,7 @@ async fn a_lost_question_is_asked_once_more() {
         vec![m.to_vec().unwrap()]
     })
     .await;
-    assert_eq!(ask(server, &name("www.example.com"), Family::A, SHORT).await, addresses(&[v4(1)], 30));
+    assert_eq!(ask(server, &name("www.example.com"), Asked::A, SHORT).await, addresses(&[v4(1)], 30));
     assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
 
@@ -235,7 +235,7 @@ async fn a_wildcard_is_asked_with_a_label_and_nothing_asks_for_recursion() {
         vec![m.to_vec().unwrap()]
     })
     .await;
-    let answer = ask(server, &name("*.example.com"), Family::Aaaa, SHORT).await;
+    let answer = ask(server, &name("*.example.com"), Asked::Aaaa, SHORT).await;
     assert_eq!(answer, addresses(&[Ipv6Addr::LOCALHOST.into()], 30));
 }
 
@@ -245,7 +245,7 @@ async fn a_closed_port_is_told_as_refused_within_the_timeout() {
     let closed = socket.local_addr().unwrap();
     drop(socket);
     let start = Instant::now();
-    let answer = ask(closed, &name("www.example.com"), Family::A, SHORT).await;
+    let answer = ask(closed, &name("www.example.com"), Asked::A, SHORT).await;
     assert_eq!(answer, DnsAnswer::Failed("connection refused".into()));
     assert!(start.elapsed() <= SHORT + Duration::from_millis(200));
 }

@@ -3,11 +3,12 @@
 
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
-    Change as SdkChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
+    AliasTarget as SdkAliasTarget, Change as SdkChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet,
+    RrType,
 };
 
-use crate::domain::RecordName;
-use crate::engine::zone::{Change, ChangeOp, LiveSet};
+use crate::domain::{AliasTarget, RecordName, ZoneId};
+use crate::engine::zone::{Change, ChangeOp, Data, LiveSet};
 
 /// Longest comment the API takes, in characters.
 const COMMENT_LIMIT: usize = 256;
@@ -17,17 +18,17 @@ pub(super) fn live_set(set: &ResourceRecordSet) -> LiveSet {
         rtype: set.r#type().as_str().to_ascii_uppercase(),
         ttl: set.ttl().and_then(|ttl| u32::try_from(ttl).ok()),
         values: set.resource_records().iter().map(|r| r.value().to_owned()).collect(),
-        routing: routing(set),
-        alias: set.alias_target().map(|alias| alias.dns_name().trim_end_matches('.').to_ascii_lowercase()),
+        routing: set.set_identifier().map(String::from),
+        health_check: set.health_check_id().map(String::from),
+        traffic_policy: set.traffic_policy_instance_id().map(String::from),
+        alias: set.alias_target().and_then(|alias| {
+            Some(AliasTarget {
+                name: RecordName::new(alias.dns_name()).ok()?,
+                zone_id: ZoneId::new(alias.hosted_zone_id()),
+                evaluate_target_health: alias.evaluate_target_health(),
+            })
+        }),
     }
-}
-
-/// The set identifier. A set that a health check or a traffic policy steers is not ours to own
-/// either, and neither has an identifier of its own.
-fn routing(set: &ResourceRecordSet) -> Option<String> {
-    let id = set.set_identifier().map(String::from);
-    id.or_else(|| set.health_check_id().map(|check| format!("health check {check}")))
-        .or_else(|| set.traffic_policy_instance_id().map(|policy| format!("traffic policy {policy}")))
 }
 
 /// Name as a `RecordName` spells it, or as near as a name can come that no `RecordName` holds.
@@ -55,14 +56,22 @@ fn change(change: &Change) -> Result<SdkChange, BuildError> {
         ChangeOp::Create => ChangeAction::Create,
         ChangeOp::Upsert => ChangeAction::Upsert,
     };
-    let records: Vec<ResourceRecord> =
-        change.values.iter().map(|value| ResourceRecord::builder().value(value).build()).collect::<Result<_, _>>()?;
-    let set = ResourceRecordSet::builder()
-        .name(absolute(&change.name))
-        .r#type(RrType::from(change.rtype.as_str()))
-        .ttl(i64::from(change.ttl))
-        .set_resource_records(Some(records))
-        .build()?;
+    let set = ResourceRecordSet::builder().name(absolute(&change.name)).r#type(RrType::from(change.rtype.as_str()));
+    let set = match &change.data {
+        Data::Values { ttl, values } => {
+            let records: Vec<ResourceRecord> =
+                values.iter().map(|value| ResourceRecord::builder().value(value).build()).collect::<Result<_, _>>()?;
+            set.ttl(i64::from(*ttl)).set_resource_records(Some(records))
+        }
+        Data::Alias(alias) => set.alias_target(
+            SdkAliasTarget::builder()
+                .dns_name(absolute(&alias.name))
+                .hosted_zone_id(alias.zone_id.as_str())
+                .evaluate_target_health(alias.evaluate_target_health)
+                .build()?,
+        ),
+    };
+    let set = set.build()?;
     SdkChange::builder().action(action).resource_record_set(set).build()
 }
 
@@ -107,8 +116,12 @@ mod tests {
     #[test]
     fn a_comment_is_cut_at_what_the_api_takes() {
         let name = RecordName::new("www.example.com").unwrap();
-        let change =
-            Change { op: ChangeOp::Upsert, name, rtype: "A".into(), ttl: 30, values: vec!["192.0.2.1".into()] };
+        let change = Change {
+            op: ChangeOp::Upsert,
+            name,
+            rtype: "A".into(),
+            data: Data::Values { ttl: 30, values: vec!["192.0.2.1".into()] },
+        };
         let batch = batch(&[change], &"ü".repeat(300)).unwrap();
         assert_eq!(batch.comment().unwrap().chars().count(), 256);
         assert_eq!(batch.changes()[0].resource_record_set().unwrap().name(), "www.example.com.");

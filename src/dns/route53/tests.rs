@@ -8,7 +8,7 @@ mod writing;
 use super::*;
 use crate::dns::ZoneWriter;
 use crate::domain::{RecordName, ZoneId};
-use crate::engine::zone::{Change, ChangeOp, WriteAnswer};
+use crate::engine::zone::{Change, ChangeOp, Data, WriteAnswer};
 use canned::{Canned, Reply};
 
 async fn connection_to(url: &str) -> Connection {
@@ -35,8 +35,7 @@ fn one_change() -> Vec<Change> {
         op: ChangeOp::Create,
         name: name("www._failoverd.example.com"),
         rtype: "TXT".into(),
-        ttl: 60,
-        values: vec!["\"v=1 e=42 a=<&>\"".into()],
+        data: Data::Values { ttl: 60, values: vec!["\"v=1 e=42 a=<&>\"".into()] },
     }]
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::domain::Outcome;
 use crate::domain::time::human;
 
 use super::super::intent::Kind;
@@ -10,14 +9,13 @@ use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::state::{Cx, PolicyState, Urgency, Words};
 use super::super::switch;
-use super::{FRESH_READING, Proof, Settling, Sync, Verdict, asks_servers, undo};
+use super::{FRESH_READING, MemberProbe, Proof, Settling, Sync, Verdict, asks_servers, undo};
 
 pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     let now = cx.now.mono;
     let timeout = cx.shared.settings.verify.timeout;
     let only_sync = !asks_servers(cx.shared);
     let Some(proof) = &s.proof else { return };
-    let fall = p.policy.target(proof.to).map_or(1, |t| t.check.fall);
     let in_sync = matches!(s.sync, Sync::Insync(_));
     let sync_over = in_sync || matches!(s.sync, Sync::Unknown(_));
     let two_ttl = Duration::from_secs(2 * u64::from(p.policy.ttl.secs()));
@@ -29,15 +27,15 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     };
     let verdict = if only_sync && in_sync {
         Some(Verdict::Proven("INSYNC only; no name server is configured to be asked".into()))
-    } else if !only_sync && sync_over && proof.every_server.is_some() && proof.last_probe == Some(Outcome::Up) {
-        let address = proof.address.map(|a| a.to_string()).unwrap_or_default();
+    } else if !only_sync && sync_over && proof.every_server.is_some() && proof.all_up() {
+        let probed: Vec<String> = proof.probes.iter().map(|probe| probed_text(p, probe)).collect();
         let servers = if proof.servers == 1 {
             "the one authoritative server".to_owned()
         } else {
             format!("all {} authoritative servers", proof.servers)
         };
-        Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {address} up")))
-    } else if let Some(text) = contradiction(proof, p, cx, fall, grace_over) {
+        Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {} up", probed.join(", "))))
+    } else if let Some(text) = contradiction(proof, p, cx, grace_over) {
         // A peer's newer write would look the same: what stands is read before anything is blamed.
         let read_since = p.live.read_at.is_some_and(|at| at > s.accepted && now.since(at) < FRESH_READING);
         if !read_since && now.since(s.accepted) < timeout {
@@ -62,11 +60,21 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     }
 }
 
+/// The address probed, or the target whose name was resolved.
+fn probed_text(p: &PolicyState, probe: &MemberProbe) -> String {
+    probe.address.map_or_else(|| p.name_of(probe.target).to_owned(), |a| a.to_string())
+}
+
 /// What speaks against the move, while we see.
-fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, fall: u32, grace_over: bool) -> Option<String> {
-    if proof.failures >= fall && cx.shared.sight.blind.is_none() {
-        let reason = proof.last_probe.map(|o| o.to_string()).unwrap_or_default();
-        return Some(format!("{} direct probes of {} failed: {reason}", proof.failures, p.name_of(proof.to)));
+fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> Option<String> {
+    let fell = |probe: &MemberProbe| p.policy.target(probe.target).is_some_and(|t| probe.failures >= t.check.fall);
+    // One bad member of several is a trim's business, not a reason to undo the move.
+    if proof.probes.iter().all(fell)
+        && let Some(probe) = proof.probes.first()
+        && cx.shared.sight.blind.is_none()
+    {
+        let reason = probe.last.map(|o| o.to_string()).unwrap_or_default();
+        return Some(format!("{} direct probes of {} failed: {reason}", probe.failures, p.names_text(&proof.to)));
     }
     let (server, answer) = proof.disagree.first().filter(|_| grace_over)?;
     Some(format!("after INSYNC and 2 x TTL {server} still answers {answer}"))
@@ -80,7 +88,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
         p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
     }
     let arrow = s.arrow(p);
-    let undo = undo(p, s.from);
+    let undo = undo(p, s.from.as_ref());
     let moved = s.moved(p);
     match verdict {
         Verdict::Proven(text) => {
@@ -101,7 +109,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
                     format!(
                         "adopted: {} publishes {}",
                         p.records_text(),
-                        s.intent.to.as_ref().map_or("?", |t| t.as_str())
+                        s.proof.as_ref().map(|proof| p.names_text(&proof.to)).unwrap_or_default()
                     ),
                 );
             }
@@ -148,21 +156,21 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
 
 /// Only a contradiction rolls back, by a new fenced plan, and only to a target proven now (I10).
 fn roll_back(s: &Settling, p: &mut PolicyState, cx: &mut Cx, kind: Kind) -> String {
-    let Some(from) = s.from.filter(|_| kind != Kind::Rollback && kind != Kind::Adopt) else {
+    let Some(from) = s.from.clone().filter(|_| !matches!(kind, Kind::Rollback | Kind::Adopt | Kind::Force)) else {
         return "it stays as it is; a person is needed".into();
     };
-    let healthy = p.policy.target(from).zip(p.health_of(from)).is_some_and(|(t, h)| h.is_well(&t.check, cx.now.mono));
-    if !healthy {
+    let well = |idx| p.policy.target(idx).zip(p.health_of(idx)).is_some_and(|(t, h)| h.is_well(&t.check, cx.now.mono));
+    if !from.iter().all(well) {
         return format!(
             "no rollback: {} is not proven; it stays as it is and automatic failback is off until `failoverd ack {}`",
-            p.name_of(from),
+            p.names_text(&from),
             p.policy.id
         );
     }
-    match switch::start(p, cx, Kind::Rollback, Some(from), "the move was contradicted") {
+    match switch::start(p, cx, Kind::Rollback, Some(from.clone()), "the move was contradicted") {
         Ok(()) => format!(
             "rolling back to {}; automatic failback is off until `failoverd ack {}`",
-            p.name_of(from),
+            p.names_text(&from),
             p.policy.id
         ),
         Err(why) => format!("no rollback: {why}"),

@@ -7,6 +7,7 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::Content;
 use crate::domain::time::human;
 use crate::engine::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
 
@@ -96,13 +97,16 @@ fn what_moved(moved: &Moved, observe: bool) -> String {
 }
 
 fn place(place: &Place) -> String {
-    let addresses: Vec<String> = place.addresses.iter().map(|a| a.to_string()).collect();
-    let region = if place.region.as_str() == place.target.as_str() {
-        String::new()
-    } else {
-        format!("region {}, ", place.region)
+    let held: Vec<String> = match &place.content {
+        Content::Addresses(set) => set.iter().map(|a| a.to_string()).collect(),
+        other => vec![escaped(&other.to_string())],
     };
-    format!("*{}* ({region}{})", place.target, some_of(&addresses))
+    let targets: Vec<&str> = place.targets.iter().map(|t| t.as_str()).collect();
+    let mut regions: Vec<&str> = place.regions.iter().map(|r| r.as_str()).collect();
+    let named_alike = regions == targets;
+    regions.dedup();
+    let region = if named_alike { String::new() } else { format!("region {}, ", regions.join(", ")) };
+    format!("*{}* ({region}{})", targets.join(", "), some_of(&held))
 }
 
 fn some_of(items: &[String]) -> String {

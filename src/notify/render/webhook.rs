@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::domain::UnixMs;
+use crate::domain::{Content, UnixMs};
 use crate::engine::notice::{Moved, Notice, Place};
 
 use super::text::{clip, line, plain};
@@ -85,12 +85,20 @@ impl Kept {
     }
 
     fn place(&mut self, place: &Place) -> Value {
-        let addresses: Vec<String> = place.addresses.iter().map(|a| a.to_string()).collect();
-        json!({
-            "target": place.target,
-            "region": place.region,
+        let addresses: Vec<String> =
+            place.content.addresses().iter().flat_map(|s| s.iter()).map(|a| a.to_string()).collect();
+        let mut value = json!({
+            "targets": place.targets,
+            "regions": place.regions,
             "addresses": self.list(&addresses, |_, a| a.as_str().into()),
-        })
+        });
+        if let (Content::Host(name), Some(map)) = (&place.content, value.as_object_mut()) {
+            map.insert("host".into(), name.as_str().into());
+        }
+        if let (Content::Alias(alias), Some(map)) = (&place.content, value.as_object_mut()) {
+            map.insert("alias".into(), json!({ "name": alias.name, "zone_id": alias.zone_id }));
+        }
+        value
     }
 
     fn text(&mut self, text: &str) -> String {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Cadence, CheckKind, TcpCheck};
+use crate::domain::{AddressSet, Cadence, CheckKind, TcpCheck};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -18,7 +18,7 @@ fn item(policy: u32, target: u32, interval: Duration) -> Item {
         policy: PolicyIdx(policy),
         target: TargetIdx(target),
         check: Check {
-            kind: CheckKind::Tcp(TcpCheck { port: 1 }),
+            kind: CheckKind::Tcp(TcpCheck { port: 1, exchange: None }),
             cadence: Cadence::Every(interval),
             fast_interval: ms(200),
             timeout: ms(500),
@@ -27,14 +27,16 @@ fn item(policy: u32, target: u32, interval: Duration) -> Item {
             settle: 1,
             confirm: Duration::ZERO,
         },
-        addresses: AddressSet::new([IpAddr::V4(Ipv4Addr::new(127, 0, u8::try_from(policy).unwrap(), last))]).unwrap(),
+        content: Content::Addresses(
+            AddressSet::new([IpAddr::V4(Ipv4Addr::new(127, 0, u8::try_from(policy).unwrap(), last))]).unwrap(),
+        ),
     }
 }
 
 /// A schedule whose probes take `lasting` and are written down.
 struct Bench {
     origin: Instant,
-    starts: Arc<Mutex<Vec<(AddressSet, Duration)>>>,
+    starts: Arc<Mutex<Vec<(Content, Duration)>>>,
     handle: ScheduleHandle,
     batches: mpsc::Receiver<Vec<Ended>>,
 }
@@ -50,7 +52,7 @@ impl Bench {
         let measure = move |item: Arc<Item>| {
             let written = written.clone();
             async move {
-                written.lock().unwrap().push((item.addresses.clone(), origin.elapsed()));
+                written.lock().unwrap().push((item.content.clone(), origin.elapsed()));
                 tokio::time::sleep(lasting).await;
                 TargetReport { outcome: Outcome::Up, addresses: Vec::new() }
             }
@@ -64,7 +66,7 @@ impl Bench {
     /// Starts of `item` from `from` on, in milliseconds since the origin.
     fn starts(&self, item: &Item, from: Duration) -> Vec<u64> {
         let starts = self.starts.lock().unwrap();
-        let of = starts.iter().filter(|(addresses, at)| *addresses == item.addresses && *at >= from);
+        let of = starts.iter().filter(|(content, at)| *content == item.content && *at >= from);
         of.map(|(_, at)| u64::try_from(at.as_millis()).unwrap()).collect()
     }
 

@@ -28,17 +28,21 @@ pub async fn a_fenced_batch_moves_the_address_and_the_fence_together(env: &Env) 
     env.expect(&first, "192.0.2.1").await;
 }
 
+fn values(list: &[&str]) -> Data {
+    Data::Values { ttl: 60, values: list.iter().map(ToString::to_string).collect() }
+}
+
 pub async fn a_delete_must_repeat_value_and_ttl_exactly(env: &Env) {
     let live = env.adopted().await;
     let next = env.fence_change(ChangeOp::Create, &fence_value(42, "one", "eu-west-1"));
     let exact = env.fence_change(ChangeOp::Delete, &live);
-    let wrong_ttl = Change { ttl: 61, ..exact.clone() };
+    let wrong_ttl = Change { data: Data::Values { ttl: 61, values: vec![live.clone()] }, ..exact.clone() };
     let message = env.refuse(&[wrong_ttl, next.clone()]).await;
     assert!(message.contains("values provided do not match the current values"), "{message}");
-    let wrong_value = Change { values: vec![live.replace("e=41", "e=40")], ..exact.clone() };
+    let wrong_value = Change { data: values(&[&live.replace("e=41", "e=40")]), ..exact.clone() };
     let message = env.refuse(&[wrong_value, next.clone()]).await;
     assert!(message.contains("values provided do not match the current values"), "{message}");
-    let extra_value = Change { values: vec![live.clone(), "\"more\"".into()], ..exact.clone() };
+    let extra_value = Change { data: values(&[&live, "\"more\""]), ..exact.clone() };
     env.refuse(&[extra_value, next.clone()]).await;
     let never_there = Change { name: name(&format!("none._failoverd.{}", env.zone_name)), ..exact.clone() };
     let message = env.refuse(&[never_there, next.clone()]).await;
@@ -94,15 +98,10 @@ pub async fn of_eight_racers_for_one_fence_one_wins(env: &Env) {
 pub async fn what_is_listed_can_be_deleted_byte_for_byte(env: &Env) {
     let fence = name(&format!("_any._failoverd.{}", env.zone_name));
     let wild = name(&format!("*.{}", env.zone_name));
-    let text = |op, values: &[&str]| Change {
-        op,
-        name: fence.clone(),
-        rtype: "TXT".into(),
-        ttl: 60,
-        values: values.iter().map(ToString::to_string).collect(),
-    };
+    let text =
+        |op, values: &[&str]| Change { op, name: fence.clone(), rtype: "TXT".into(), data: self::values(values) };
     let a = Change { name: wild.clone(), ..env.address_change(ChangeOp::Create, "192.0.2.1") };
-    let aaaa = Change { rtype: "AAAA".into(), values: vec!["2001:db8::1".into(), "2001:db8::2".into()], ..a.clone() };
+    let aaaa = Change { rtype: "AAAA".into(), data: values(&["2001:db8::1", "2001:db8::2"]), ..a.clone() };
     env.accept(&[text(ChangeOp::Create, &["\"v=1 <&> \\\"quoted\\\"\"", "\"two\" \"strings\""]), a, aaaa]).await;
     let read = env.reader.read_record(&env.zone, &wild, &fence).await.result.unwrap();
     let mut types: Vec<&str> = read.sets.iter().map(|set| set.rtype.as_str()).collect();
@@ -113,8 +112,7 @@ pub async fn what_is_listed_can_be_deleted_byte_for_byte(env: &Env) {
         op: ChangeOp::Delete,
         name: name.clone(),
         rtype: set.rtype.clone(),
-        ttl: set.ttl.unwrap(),
-        values: set.values.clone(),
+        data: Data::Values { ttl: set.ttl.unwrap(), values: set.values.clone() },
     };
     let mut changes: Vec<Change> = read.sets.iter().map(|set| delete(&wild, set)).collect();
     changes.extend(read.fence.iter().map(|set| delete(&fence, set)));

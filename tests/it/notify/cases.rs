@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use failoverd::domain::{
-    AddressSet, ClusterName, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName, TargetName, Ttl,
-    UnixMs,
+    AddressSet, ClusterName, Content, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName, TargetName,
+    Ttl, UnixMs,
 };
 use failoverd::engine::intent::Kind;
 use failoverd::engine::journal::IncidentId;
@@ -176,9 +176,9 @@ fn entries<T: AsRef<str>>(texts: &[T]) -> Vec<TimelineEntry> {
 fn place<T: AsRef<str>>(target: &str, region: &str, addresses: impl IntoIterator<Item = T>) -> Place {
     let addresses = addresses.into_iter().map(|a| a.as_ref().parse::<IpAddr>().unwrap());
     Place {
-        target: TargetName::new(target).unwrap(),
-        region: RegionName::new(region).unwrap(),
-        addresses: AddressSet::new(addresses).unwrap(),
+        targets: vec![TargetName::new(target).unwrap()],
+        regions: vec![RegionName::new(region).unwrap()],
+        content: Content::Addresses(AddressSet::new(addresses).unwrap()),
     }
 }
 

@@ -177,13 +177,7 @@ async fn a_record_is_read_with_its_fence_and_no_neighbour_in_two_requests() {
         reader.read_record(&ZoneId::new("Z1"), &name("www.example.com"), &name("www._failoverd.example.com")).await;
     assert_eq!(read.calls, 2);
     let read = read.result.unwrap();
-    let set = |rtype: &str, value: &str| LiveSet {
-        rtype: rtype.into(),
-        ttl: Some(30),
-        values: vec![value.into()],
-        routing: None,
-        alias: None,
-    };
+    let set = |rtype: &str, value: &str| LiveSet::values(rtype, 30, vec![value.into()]);
     assert_eq!(read.sets, [set("A", "192.0.2.1")]);
     assert_eq!(read.fence, [set("TXT", "\"v=1 e=42\"")]);
     let lines: Vec<String> = canned.requests().into_iter().map(|(line, _)| line).collect();

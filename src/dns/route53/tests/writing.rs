@@ -136,7 +136,11 @@ async fn a_write_is_not_sent_only_when_no_connection_or_no_credentials_prove_it(
 #[tokio::test]
 async fn a_batch_goes_out_in_order_with_its_bytes_untouched() {
     let canned = Canned::start(vec![Reply::Http(503, String::new())]).await;
-    let delete = Change { op: ChangeOp::Delete, ttl: 61, values: vec!["\"a\\052b\"".into()], ..one_change().remove(0) };
+    let delete = Change {
+        op: ChangeOp::Delete,
+        data: Data::Values { ttl: 61, values: vec!["\"a\\052b\"".into()] },
+        ..one_change().remove(0)
+    };
     let changes = [delete, one_change().remove(0)];
     canned.connection().await.into_parts().1.change(&ZoneId::new("Z1"), &changes, "web e=42").await;
     let (line, body) = canned.requests().remove(0);

@@ -1,0 +1,205 @@
+//! The simulated zone: record sets, the provider that edits them under Route 53's rules, and the
+//! name servers that answer from them. It knows no policy and no engine.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use failoverd::domain::*;
+use failoverd::engine::event::ServerAnswer;
+use failoverd::engine::zone::*;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ApiMode {
+    Up,
+    Down,
+    Denies,
+    /// Reads work, writes are denied.
+    DeniesWrites,
+    LostAfterCommit,
+    LostBeforeCommit,
+    Throttles(u32),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DnsMode {
+    Fine,
+    Stale,
+    Silent,
+}
+
+/// Name, type and set identifier (empty for a simple set).
+type Key = (RecordName, String, String);
+
+pub struct Zone {
+    sets: BTreeMap<Key, LiveSet>,
+    /// What name servers answer while stale.
+    old: BTreeMap<Key, LiveSet>,
+    /// The zone before the run.
+    first: BTreeMap<Key, LiveSet>,
+    pub api: ApiMode,
+    pub dns: DnsMode,
+    held: Vec<Vec<Change>>,
+    /// Accepted changes by id, with their time.
+    changes: BTreeMap<String, u64>,
+}
+
+impl Zone {
+    pub fn new() -> Zone {
+        Zone {
+            sets: BTreeMap::new(),
+            old: BTreeMap::new(),
+            first: BTreeMap::new(),
+            api: ApiMode::Up,
+            dns: DnsMode::Fine,
+            held: Vec::new(),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// The simple set of a type at a name.
+    pub fn get(&self, name: &RecordName, rtype: &str) -> Option<&LiveSet> {
+        self.sets.get(&(name.clone(), rtype.into(), String::new()))
+    }
+
+    /// Everything at a name, as a listing gives it.
+    pub fn at(&self, name: &RecordName) -> Vec<LiveSet> {
+        self.sets.iter().filter(|((n, ..), _)| n == name).map(|(_, set)| set.clone()).collect()
+    }
+
+    pub fn put(&mut self, name: &RecordName, rtype: &str, ttl: u32, values: Vec<String>) {
+        self.put_set(name, LiveSet::values(rtype, ttl, values));
+    }
+
+    pub fn put_set(&mut self, name: &RecordName, set: LiveSet) {
+        self.sets.insert(key(name, &set), set);
+    }
+
+    pub fn remove(&mut self, name: &RecordName, rtype: &str) {
+        self.sets.retain(|(n, t, _), _| (n, t.as_str()) != (name, rtype));
+    }
+
+    /// Name servers answer what the zone holds now.
+    pub fn publish(&mut self) {
+        self.old.clone_from(&self.sets);
+    }
+
+    /// From now on this is the zone before the run.
+    pub fn begin(&mut self) {
+        self.publish();
+        self.first.clone_from(&self.sets);
+    }
+
+    /// The zone as it was before the run.
+    pub fn roll_back(&mut self) {
+        self.sets.clone_from(&self.first);
+    }
+
+    /// How many changes were accepted.
+    pub fn accepted(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Requests whose reply was lost before they were carried out.
+    pub fn late(&mut self) -> Vec<Vec<Change>> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// When the change was accepted.
+    pub fn change(&self, id: &str) -> Option<u64> {
+        self.changes.get(id).copied()
+    }
+
+    /// One write request that arrives at `now`.
+    pub fn write(&mut self, now: u64, changes: &[Change]) -> WriteAnswer {
+        match self.api {
+            ApiMode::Down => WriteAnswer::NotSent(ApiError {
+                kind: ApiErrorKind::Unreachable,
+                message: "no connection to the provider".into(),
+            }),
+            ApiMode::Denies | ApiMode::DeniesWrites => {
+                WriteAnswer::Refused { code: RefusedCode::Denied, message: "access denied".into() }
+            }
+            ApiMode::Throttles(n) => {
+                self.api = if n > 1 { ApiMode::Throttles(n - 1) } else { ApiMode::Up };
+                WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() }
+            }
+            ApiMode::LostAfterCommit => {
+                self.api = ApiMode::Up;
+                let _ = self.apply(now, changes);
+                WriteAnswer::Ambiguous("timeout".into())
+            }
+            ApiMode::LostBeforeCommit => {
+                self.api = ApiMode::Up;
+                self.held.push(changes.to_vec());
+                WriteAnswer::Ambiguous("timeout".into())
+            }
+            ApiMode::Up => match self.apply(now, changes) {
+                Ok(change_id) => WriteAnswer::Accepted { change_id },
+                Err(message) => WriteAnswer::Refused { code: RefusedCode::Precondition, message },
+            },
+        }
+    }
+
+    /// All or nothing, DELETE exact (Route 53 API reference, ChangeResourceRecordSets).
+    pub fn apply(&mut self, now: u64, changes: &[Change]) -> Result<String, String> {
+        let mut sets = self.sets.clone();
+        for c in changes {
+            let set = set_of(c);
+            let key = key(&c.name, &set);
+            match c.op {
+                ChangeOp::Delete => match sets.remove(&key) {
+                    None => return Err(format!("{} {} was not found", c.name, c.rtype)),
+                    Some(old) if old != set => return Err(format!("{} {}: values do not match", c.name, c.rtype)),
+                    Some(_) => {}
+                },
+                ChangeOp::Create if sets.contains_key(&key) => {
+                    return Err(format!("{} {} already exists", c.name, c.rtype));
+                }
+                ChangeOp::Create | ChangeOp::Upsert => {
+                    sets.insert(key, set);
+                }
+            }
+        }
+        self.sets = sets;
+        if self.dns == DnsMode::Fine {
+            self.publish();
+        }
+        let id = format!("C{}", self.changes.len() + 1);
+        self.changes.insert(id.clone(), now);
+        Ok(id)
+    }
+
+    /// What `servers` name servers answer about the policy's records.
+    pub fn ask(&self, policy: &Policy, servers: u8) -> Vec<ServerAnswer> {
+        let sets = if self.dns == DnsMode::Stale { &self.old } else { &self.sets };
+        let mut answers = Vec::new();
+        for server in 1..=servers {
+            for (record, name) in (0u32..).zip(&policy.records) {
+                let set = sets.get(&(name.clone(), "A".into(), String::new()));
+                let answer = match (self.dns, set) {
+                    (DnsMode::Silent, _) => DnsAnswer::Failed("timeout".into()),
+                    (_, None) => DnsAnswer::Nothing,
+                    (_, Some(set)) => {
+                        let addresses = set.values.iter().map(|v| v.parse::<IpAddr>().unwrap()).collect();
+                        DnsAnswer::Addresses { set: addresses, ttl: set.ttl.unwrap_or(0) }
+                    }
+                };
+                let server: SocketAddr = format!("127.0.0.{server}:53").parse().unwrap();
+                answers.push(ServerAnswer { server, record, rtype: RecordType::A, answer });
+            }
+        }
+        answers
+    }
+}
+
+fn key(name: &RecordName, set: &LiveSet) -> Key {
+    (name.clone(), set.rtype.clone(), set.routing.clone().unwrap_or_default())
+}
+
+/// The set a change writes or deletes.
+pub fn set_of(change: &Change) -> LiveSet {
+    match &change.data {
+        Data::Values { ttl, values } => LiveSet::values(&change.rtype, *ttl, values.clone()),
+        Data::Alias(alias) => LiveSet::alias(&change.rtype, alias.clone()),
+    }
+}

@@ -76,7 +76,9 @@ pub fn health_style(health: Health) -> Style {
 pub fn state_style(state: PolicyState) -> Style {
     match state {
         PolicyState::Steady => colour(AnsiColor::Green),
-        PolicyState::Stuck | PolicyState::Blind | PolicyState::Detached => colour(AnsiColor::Red).bold(),
+        PolicyState::Stuck | PolicyState::WriteRefused | PolicyState::Blind | PolicyState::Detached => {
+            colour(AnsiColor::Red).bold()
+        }
         PolicyState::Moving => colour(AnsiColor::Cyan),
         PolicyState::Displaced | PolicyState::Doubt | PolicyState::Starting => colour(AnsiColor::Yellow),
     }

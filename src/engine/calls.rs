@@ -1,20 +1,22 @@
 //! The provider's API in turn: which call goes next under the one budget, and what zones are known.
 //! A write is asked for again here, just before the wire.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::{NameServers, Now, PolicyIdx, ZoneIdx};
+use crate::domain::{NameServers, Now, PolicyIdx, Tick, ZoneIdx};
 
 use super::action::{Action, ApiCall, BatchId};
 use super::batch::Weight;
+use super::evacuation;
 use super::fence;
 use super::fleet::Fleet;
 use super::intent::IntentId;
 use super::journal::TransitionKind;
 use super::notice::{NoticeKind, Severity};
 use super::state::{Pending, PolicyState, Trouble, Urgency};
-use super::switch;
-use super::zone::{ApiError, Change, ChangeOp, WriteAnswer, ZoneInfo};
+use super::zone::{ApiError, Change, ChangeOp, ChangeStatus, WriteAnswer, ZoneInfo};
+use super::{switch, verify};
 
 /// A zone that cannot be found for a transient reason is told after this.
 const TELL_ZONE_AFTER: Duration = Duration::from_secs(60);
@@ -51,7 +53,7 @@ impl Fleet {
                         "the provider can be used again",
                         "the zone is being read",
                     );
-                    self.journal(now, out, TransitionKind::ApiFine, format!("zone {name} found"), Some(notice));
+                    self.journal(now, out, TransitionKind::ApiFine, format!("zone {name} found"), Some(notice), None);
                 }
                 let here: Vec<PolicyIdx> = self.states().filter(|(_, p)| p.zone == idx).map(|(i, _)| i).collect();
                 for policy in here {
@@ -79,6 +81,7 @@ impl Fleet {
                         TransitionKind::ApiTrouble,
                         format!("zone {name}: {}", error.message),
                         Some(notice),
+                        None,
                     );
                 }
             }
@@ -93,10 +96,20 @@ impl Fleet {
                 self.shared.calls.remove(&key);
                 continue;
             };
+            if let ApiCall::GetChange { change_id, .. } = &call
+                && self.shared.following.values().any(|asked| asked == change_id)
+            {
+                // Somebody of the same batch has asked already; the answer reaches all.
+                self.shared.calls.remove(&key);
+                continue;
+            }
             if !self.shared.bucket.take(cost, now.mono) {
                 break;
             }
             self.shared.calls.remove(&key);
+            if let ApiCall::GetChange { intent, change_id } = &call {
+                self.shared.following.insert(intent.clone(), change_id.clone());
+            }
             out.push(Action::Call(call));
         }
     }
@@ -114,13 +127,33 @@ impl Fleet {
             })
             .collect();
         ready.sort_unstable();
-        for of_zone in ready.chunk_by(|a, b| a.0 == b.0) {
+        if ready.is_empty() {
+            return;
+        }
+        let held = self.held_by_wave(now);
+        ready.retain(|(.., idx)| !held.contains_key(idx));
+        let mut zones: Vec<&[(ZoneIdx, bool, i32, PolicyIdx)]> = ready.chunk_by(|a, b| a.0 == b.0).collect();
+        zones.sort_by_key(|of_zone| of_zone.first().map(|(_, burn, importance, _)| (*burn, *importance)));
+        for of_zone in zones {
             if self.shared.bucket.ready_at(1, now.mono) > now.mono {
                 return;
             }
             let Some((zone, ..)) = of_zone.first().copied() else { continue };
             self.send_batch(now, out, zone, of_zone.iter().map(|(.., idx)| *idx));
         }
+    }
+
+    /// Failovers out of a dead region that let more important ones go first, and until when.
+    pub(super) fn held_by_wave(&self, now: Now) -> BTreeMap<PolicyIdx, Tick> {
+        let ahead = evacuation::ahead(self.states().map(|(_, p)| p), &self.shared, now.mono);
+        let held = |(idx, p): (PolicyIdx, &PolicyState)| {
+            let write = p.write.as_ref().filter(|w| w.is_first_try_of_a_failover())?;
+            let region = p.active().and_then(|a| p.region_of(a))?;
+            let until = write.decided + evacuation::WAVE;
+            (ahead.get(region).is_some_and(|most| *most > p.policy.importance) && until > now.mono)
+                .then_some((idx, until))
+        };
+        self.states().filter_map(held).collect()
     }
 
     fn send_batch(&mut self, now: Now, out: &mut Vec<Action>, zone: ZoneIdx, ready: impl Iterator<Item = PolicyIdx>) {
@@ -216,9 +249,21 @@ impl Fleet {
         }
     }
 
-    pub(super) fn policy_of_intent(&self, intent: &IntentId) -> Option<PolicyIdx> {
-        let writes = |p: &PolicyState| p.write.as_ref().is_some_and(|w| w.intent.id == *intent);
-        self.states().find(|(_, p)| writes(p) || p.settling.iter().any(|s| s.intent.id == *intent)).map(|(idx, _)| idx)
+    /// The provider's word about one change reaches every policy whose write rode in it: a batch of
+    /// a hundred is asked about once.
+    pub(super) fn synced(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Action>,
+        intent: &IntentId,
+        result: &Result<ChangeStatus, ApiError>,
+    ) {
+        let Some(change_id) = self.shared.following.remove(intent) else { return };
+        let followers: Vec<PolicyIdx> =
+            self.states().filter(|(_, p)| p.settling.iter().any(|s| s.follows(&change_id))).map(|(i, _)| i).collect();
+        for idx in followers {
+            self.with(idx, now, out, |p, cx| verify::synced(p, cx, &change_id, result));
+        }
     }
 }
 

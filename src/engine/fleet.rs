@@ -7,7 +7,8 @@ use crate::domain::{ApiBudget, FleetSettings, Health, Members, Now, Outcome, Pol
 
 use super::action::Action;
 use super::budget::TokenBucket;
-use super::event::{Command, CommandReply, Event, Probed};
+use super::evacuation::Evacuation;
+use super::event::{Command, CommandKind, CommandReply, Event, Probed};
 use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
 use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
@@ -57,7 +58,7 @@ impl Fleet {
         let shared = Shared {
             bucket: TokenBucket::new(settings.api, now.mono),
             questions: TokenBucket::new(QUESTIONS, now.mono),
-            sight: Sight::new(settings.witnesses.len()),
+            sight: Sight::new(settings.witnesses.iter().map(|w| w.region.clone())),
             settings,
             mode,
             run_id: run_id.to_owned(),
@@ -65,8 +66,11 @@ impl Fleet {
             seq: 0,
             calls: BTreeMap::new(),
             zones: Vec::new(),
-            recent_moves: Vec::new(),
+            evacuation: Evacuation::default(),
+            freeze_all: None,
+            hush: false,
             batches: BTreeMap::new(),
+            following: BTreeMap::new(),
             waiting: BTreeMap::new(),
             store_broken: None,
             notices: 0,
@@ -166,7 +170,7 @@ impl Fleet {
             }
         }
         let text = format!("{} policies in force", self.shared.policies);
-        self.journal(now, out, TransitionKind::Reloaded, text, None);
+        self.journal(now, out, TransitionKind::Reloaded, text, None, None);
         self.finish(now, out);
         Ok(())
     }
@@ -251,6 +255,7 @@ impl Fleet {
             self.timers.remove(&(at, idx));
             self.with(idx, now, out, |_, _| ());
         }
+        self.freeze_fleet(now, out);
         self.witness_round(now, out);
         self.retry_store(now, out);
         self.resolve_zones(now);
@@ -263,7 +268,7 @@ impl Fleet {
                 let why = self.shared.sight.blind.clone().unwrap_or_default();
                 let next = "no automatic move is made; probing goes on; it clears by itself";
                 let notice = (NoticeKind::Blind, Severity::Critical, "this controller may be blind", next);
-                self.journal(now, out, TransitionKind::Blind, why, Some(notice));
+                self.journal(now, out, TransitionKind::Blind, why, Some(notice), None);
             }
             Some(false) => {
                 let notice = (
@@ -272,13 +277,37 @@ impl Fleet {
                     "this controller sees again",
                     "automatic moves are possible again",
                 );
-                self.journal(now, out, TransitionKind::Sighted, "this controller sees again".into(), Some(notice));
+                self.journal(
+                    now,
+                    out,
+                    TransitionKind::Sighted,
+                    "this controller sees again".into(),
+                    Some(notice),
+                    None,
+                );
                 let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
                 for idx in all {
                     self.with(idx, now, out, |_, _| ());
                 }
             }
             None => {}
+        }
+    }
+
+    /// The fleet's brakes ask for a person: every automatic move stops, here and through the fences
+    /// everywhere, and it is told once.
+    fn freeze_fleet(&mut self, now: Now, out: &mut Vec<Action>) {
+        let Some(why) = self.shared.freeze_all.take() else { return };
+        let all: Vec<PolicyIdx> = self.states().filter(|(_, p)| p.brakes.frozen.is_none()).map(|(i, _)| i).collect();
+        if all.is_empty() {
+            return;
+        }
+        let next = "no automatic move of any policy until a person has looked; probing goes on";
+        let notice = (NoticeKind::FleetFrozen, Severity::Critical, "all automatic moves are frozen", next);
+        let undo = Some("failoverd unfreeze --reason \"what was found\"".to_owned());
+        self.journal(now, out, TransitionKind::FleetFrozen, why.clone(), Some(notice), undo);
+        for idx in all {
+            self.with(idx, now, out, |p, cx| p.freeze_by_guard(cx, &why));
         }
     }
 
@@ -290,6 +319,7 @@ impl Fleet {
         kind: TransitionKind,
         text: String,
         notice: Option<(NoticeKind, Severity, &str, &str)>,
+        undo: Option<String>,
     ) {
         let mut entry = JournalEntry::default();
         if let Some((kind, severity, title, next)) = notice {
@@ -310,7 +340,7 @@ impl Fleet {
                 moved: None,
                 timeline: Vec::new(),
                 next: vec![next.into()],
-                undo: None,
+                undo,
                 to: to.into_iter().collect(),
             });
         }
@@ -335,7 +365,7 @@ impl Fleet {
         if self.shared.store_broken.replace(error.clone()).is_none() {
             let next = "no automatic write until it works; probing goes on";
             let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
-            self.journal(now, out, TransitionKind::StoreTrouble, error, Some(notice));
+            self.journal(now, out, TransitionKind::StoreTrouble, error, Some(notice), None);
         }
     }
 
@@ -348,7 +378,14 @@ impl Fleet {
                 "the state can be written again",
                 "automatic writes are possible again",
             );
-            self.journal(now, out, TransitionKind::StoreFine, "the state can be written again".into(), Some(notice));
+            self.journal(
+                now,
+                out,
+                TransitionKind::StoreFine,
+                "the state can be written again".into(),
+                Some(notice),
+                None,
+            );
             let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
             for idx in all {
                 self.with(idx, now, out, |_, _| ());
@@ -372,6 +409,29 @@ impl Fleet {
         }
     }
 
+    /// A command for every policy is told once, not once for each.
+    fn tell_all(&mut self, now: Now, out: &mut Vec<Action>, command: &Command) {
+        let said = format!("by {}: {}", command.by, command.reason);
+        let (kind, notice, title, next, undo) = match command.kind {
+            CommandKind::Freeze => (
+                TransitionKind::FleetFrozen,
+                NoticeKind::FleetFrozen,
+                "all automatic moves are frozen",
+                "no automatic write until unfreeze; probing goes on",
+                Some("failoverd unfreeze --reason \"…\"".to_owned()),
+            ),
+            CommandKind::Unfreeze => (
+                TransitionKind::FleetUnfrozen,
+                NoticeKind::FleetUnfrozen,
+                "all policies are unfrozen",
+                "automatic moves are possible again",
+                None,
+            ),
+            _ => return,
+        };
+        self.journal(now, out, kind, said, Some((notice, Severity::Warning, title, next)), undo);
+    }
+
     fn command(&mut self, now: Now, out: &mut Vec<Action>, id: u64, command: &Command) {
         let targets: Vec<PolicyIdx> = match command.policy {
             Some(idx) => vec![idx],
@@ -379,6 +439,10 @@ impl Fleet {
         };
         let mut texts = Vec::new();
         let mut refused = targets.is_empty();
+        if command.kind == CommandKind::Unfreeze {
+            self.shared.evacuation.forget();
+        }
+        self.shared.hush = command.policy.is_none();
         for idx in targets {
             match self.with(idx, now, out, |p, cx| p.command(cx, command)) {
                 Some(CommandReply::Accepted(text)) => texts.push(text),
@@ -391,6 +455,9 @@ impl Fleet {
                     texts.push("no such policy; `failoverd status` lists them".into());
                 }
             }
+        }
+        if std::mem::take(&mut self.shared.hush) && !refused {
+            self.tell_all(now, out, command);
         }
         let text = texts.join("\n");
         let reply = if refused { CommandReply::Refused(text) } else { CommandReply::Accepted(text) };
@@ -427,11 +494,7 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         Event::Persisted { seq } => fleet.persisted(now, out, seq),
         Event::StoreFailed { seq, error } => fleet.store_failed(now, out, seq, error),
         Event::Answered { batch, answer } => fleet.answered(now, out, batch, &answer),
-        Event::Synced { intent, result } => {
-            if let Some(idx) = fleet.policy_of_intent(&intent) {
-                fleet.with(idx, now, out, |p, cx| verify::synced(p, cx, &intent, &result));
-            }
-        }
+        Event::Synced { intent, result } => fleet.synced(now, out, &intent, &result),
         Event::Observed { policy, answers } => {
             fleet.with(policy, now, out, |p, cx| p.observed(cx, &answers));
         }
@@ -480,10 +543,16 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
         .first_key_value()
         .and_then(|(_, pending)| fleet.call_of(pending))
         .map(|(_, cost)| ready_at(shared, cost));
-    let writes = fleet.states().filter_map(|(_, p)| {
+    let mut held = None;
+    let writes = fleet.states().filter_map(|(idx, p)| {
         let at = p.write.as_ref()?.ready_at()?;
         let free = shared.zones.get(p.zone.index())?.in_flight.is_none();
-        free.then(|| at.max(ready_at(shared, 1)))
+        if !free {
+            return None;
+        }
+        let looked_at = Now { mono: shared.bucket.filled_at(), ..Now::default() };
+        let held = held.get_or_insert_with(|| fleet.held_by_wave(looked_at));
+        Some(held.get(&idx).map_or(at, |until| at.max(*until)).max(ready_at(shared, 1)))
     });
     [policies, sight, zones, store, calls, writes.min()].into_iter().flatten().min()
 }

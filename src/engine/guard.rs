@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Check, FailbackMode, Health, TargetIdx, Tick};
+use crate::domain::{Check, FailbackMode, Health, Members, TargetIdx, Tick};
 
+use super::evacuation::{self, Say};
 use super::fence::{Fence, FenceMode};
 use super::health::TargetHealth;
 use super::intent::Kind;
@@ -31,7 +32,7 @@ pub(super) fn refusals(p: &PolicyState, shared: &Shared, now: Tick, want: &Want,
     }
     evidence(p, shared, now, want, &mut list);
     brakes(p, shared, now, want, &mut list);
-    if matches!(want.kind, Kind::Failback | Kind::Repair) {
+    if matches!(want.kind, Kind::Failback | Kind::Fill | Kind::Repair) {
         optional(p, shared, now, want, &mut list);
     }
     if let Some(trouble) = &p.write_trouble
@@ -161,7 +162,7 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
     }
     let Some(lock) = &p.brakes.locked else { return };
     let unlock = format!("`failoverd ack {id}` after finding the cause");
-    if want.kind != Kind::Failover {
+    if !matches!(want.kind, Kind::Failover | Kind::Trim) {
         return list.add(Rule::Locked, "locked out after too many automatic moves", unlock);
     }
     if let Some(left) = lock.left(now) {
@@ -172,7 +173,7 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
         );
     }
     let soaked = |to| p.health_of(to).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
-    if !want.to.as_ref().is_some_and(|to| to.iter().all(soaked)) {
+    if !want.to.as_ref().is_some_and(|to| to.iter().filter(|i| !p.is_published(*i)).all(soaked)) {
         let text = format!("locked out; the destination must be healthy for {} first", human(p.policy.failback.soak));
         list.add(Rule::Locked, text, unlock);
     }
@@ -183,8 +184,8 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if want.kind == Kind::Adopt {
         return;
     }
-    if want.kind == Kind::Failover
-        && let Some(active) = p.active()
+    let leaving = p.active().filter(|_| matches!(want.kind, Kind::Failover | Kind::Trim));
+    if let Some(active) = leaving
         && p.health_of(active).is_some_and(|h| !h.is_failing_now())
     {
         let text = format!("{} answered just now", p.name_of(active));
@@ -200,6 +201,13 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
                 "a witness round is under way",
             ),
             None => {}
+        }
+        if let Some(since) = since
+            && let Some(region) = leaving.and_then(|a| p.region_of(a))
+            && !shared.sight.proven_for(region, since)
+        {
+            let text = format!("the witnesses tied to {region} have not answered since the doubt began");
+            list.add(Rule::NoSight, text, "a witness round is under way");
         }
     }
     let now_well = |idx: TargetIdx, good: fn(&TargetHealth, &Check, Tick) -> bool| {
@@ -239,11 +247,25 @@ fn one_line(p: &PolicyState, idx: TargetIdx, now: Tick) -> String {
     }
 }
 
-/// Hold-down, flap budget, fleet guard (ARCHITECTURE.md, decision 8).
+/// Hold-down, flap budget and the fleet's brakes (ARCHITECTURE.md, decision 8). Trims and fills
+/// have hold-downs and budgets of their own: neither ever holds back a failover.
 fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
     if !want.kind.is_automatic_move() || want.kind == Kind::Rollback {
         return;
     }
+    match want.kind {
+        Kind::Trim => trims(p, now, want, list),
+        Kind::Fill => fills(p, now, list),
+        _ => moves(p, now, want, list),
+    }
+    match evacuation::say(p, shared, now, want) {
+        Say::Go => {}
+        Say::Wait(text) => list.add(Rule::FleetGuard, text, "raise [guard] in failoverd.toml if this is meant"),
+        Say::Freeze(text) => list.add(Rule::FleetFrozen, text, "find the cause, then `failoverd unfreeze`"),
+    }
+}
+
+fn moves(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
     let wait = |left: Duration| format!("wait {}", human(left));
     if let Some(left) = p.brakes.hold_down_left(now) {
         list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), wait(left));
@@ -271,8 +293,47 @@ fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut L
         );
         list.add(Rule::FlapBudget, text, "moves older than an hour no longer count");
     }
-    if let Some(text) = fleet_guard(p, shared, now) {
-        list.add(Rule::FleetGuard, text, "raise [guard] in failoverd.toml if this is meant");
+}
+
+/// A member that fails soon after another was dropped may fail *because* of that.
+const COLLAPSE: Duration = Duration::from_secs(10 * 60);
+
+fn trims(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
+    let id = &p.policy.id;
+    let Some(last) = p.brakes.trims(now).last() else { return };
+    let before = p.published().map_or(0, Members::count);
+    let shrinks = want.to.as_ref().is_none_or(|to| to.count() < before);
+    if shrinks && now.since(last) < COLLAPSE {
+        let text = format!(
+            "a member was dropped {} ago and now another of the {before} left is down: more likely overload than faults",
+            human(now.since(last))
+        );
+        let change = format!(
+            "it holds for {} or until `failoverd ack {id}`; add capacity, or move away with `failoverd switch {id} --to TARGET`",
+            human(COLLAPSE.saturating_sub(now.since(last)))
+        );
+        return list.add(Rule::Collapse, text, change);
+    }
+    own_brakes(p, now, last, p.brakes.trims(now).count(), "trims", list);
+}
+
+fn fills(p: &PolicyState, now: Tick, list: &mut List) {
+    let last = p.brakes.fills(now).last().max(p.brakes.trims(now).last());
+    if let Some(last) = last {
+        own_brakes(p, now, last, p.brakes.fills(now).count(), "fills", list);
+    }
+}
+
+fn own_brakes(p: &PolicyState, now: Tick, last: Tick, count: usize, what: &str, list: &mut List) {
+    let hold_down = p.policy.failover.hold_down;
+    if now.since(last) < hold_down {
+        let left = hold_down.saturating_sub(now.since(last));
+        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), format!("wait {}", human(left)));
+    }
+    let budget = p.policy.failover.flap_budget;
+    if count >= usize::try_from(budget).unwrap_or(usize::MAX) {
+        let change = format!("find why members come and go, then `failoverd ack {}`", p.policy.id);
+        list.add(Rule::FlapBudget, format!("{count} {what} in the last hour, budget {budget}"), change);
     }
 }
 
@@ -281,36 +342,12 @@ pub(super) fn flap_budget_is_spent(p: &PolicyState, now: Tick) -> bool {
     p.brakes.moves_last_hour(now).saturating_add(2) > p.policy.failover.flap_budget
 }
 
-/// Leaving one region counts once, however many policies do it.
-fn fleet_guard(p: &PolicyState, shared: &Shared, now: Tick) -> Option<String> {
-    let guard = &shared.settings.guard;
-    let policies = shared.policies.max(1);
-    let allowed = f64::from(guard.floor).max((guard.max_changed * f64::from(policies)).ceil());
-    let recent = shared.recent_moves.iter().filter(|(at, _)| now.since(*at) < guard.per);
-    let mut regions: Vec<_> = recent.map(|(_, region)| region.clone()).collect();
-    let mine = p.active().and_then(|a| p.region_of(a)).cloned();
-    if mine.is_some() && regions.contains(&mine) {
-        return None;
-    }
-    let unnamed = regions.iter().filter(|r| r.is_none()).count();
-    regions.sort();
-    regions.dedup();
-    let count = regions.iter().filter(|r| r.is_some()).count() + unnamed;
-    (f64::from(u32::try_from(count).unwrap_or(u32::MAX)) >= allowed).then(|| {
-        format!("{count} moves in {} reach the fleet guard ({allowed} of {policies} policies)", human(guard.per))
-    })
-}
-
 /// What holds back optional moves only.
 fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
     let id = &p.policy.id;
-    if want.kind == Kind::Failback {
-        if p.policy.failback.mode != FailbackMode::Auto {
-            list.add(
-                Rule::FailbackOff,
-                "failback is by hand",
-                format!("`failoverd adopt {id} --to TARGET` moves it back"),
-            );
+    if matches!(want.kind, Kind::Failback | Kind::Fill) {
+        if want.kind == Kind::Failback && p.policy.failback.mode != FailbackMode::Auto {
+            list.add(Rule::FailbackOff, "failback is by hand", format!("`failoverd failback {id}` moves it back"));
         }
         if let Some(drift) = &p.live.drift {
             list.add(Rule::Drift, drift.clone(), "undo the edit, or `failoverd adopt` to accept it");
@@ -337,7 +374,7 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             format!("find who does, then `failoverd ack {id}`"),
         );
     }
-    if !p.window_open {
+    if !p.window_open && want.kind != Kind::Fill {
         list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");
     }
     if p.brakes.unverified {

@@ -14,6 +14,17 @@ use super::state::{Cx, PolicyState, Words};
 use super::switch;
 
 impl PolicyState {
+    /// The fleet's brakes froze every policy; it is told once for all of them.
+    pub(super) fn freeze_by_guard(&mut self, cx: &mut Cx, why: &str) {
+        let by = "the fleet guard".to_owned();
+        self.brakes.frozen = Some(FreezeSnapshot { since: cx.now.wall, by, reason: why.to_owned() });
+        self.brakes.freeze_is_news = true;
+        self.dirty = true;
+        if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {
+            switch::drop_unsent(self, cx, "frozen");
+        }
+    }
+
     /// A person's hand.
     pub(super) fn command(&mut self, cx: &mut Cx, command: &Command) -> CommandReply {
         let id = self.policy.id.clone();

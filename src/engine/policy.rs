@@ -302,6 +302,9 @@ impl PolicyState {
             }
             return;
         }
+        if let Some(freeze) = found.iter().find(|r| r.rule == Rule::FleetFrozen) {
+            cx.shared.freeze_all = Some(freeze.text.clone());
+        }
         match found.into_iter().next() {
             Some(refusal) => {
                 if is_optional(want.kind) && !matches!(refusal.rule, Rule::StaleEvidence | Rule::NoSight) {

@@ -70,6 +70,8 @@ pub enum PolicyState {
     /// The active target is down and nothing can be done; see the refusals.
     Stuck,
     Moving,
+    /// The provider refuses our writes; tried again every few minutes.
+    WriteRefused,
     /// The live record is not ours to judge: foreign, absent, split or unreadable.
     Detached,
     Blind,

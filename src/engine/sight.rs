@@ -29,8 +29,10 @@ pub(super) struct Sight {
     pub blind: Option<String>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct WitnessState {
+    /// Needed for verdicts on this region.
+    region: Option<RegionName>,
     /// Start of its last probe that was answered.
     answered: Option<Tick>,
     latest: Option<bool>,
@@ -45,9 +47,11 @@ struct RegionState {
 }
 
 impl Sight {
-    pub fn new(witnesses: usize) -> Sight {
+    /// `regions`: that of each witness, `None` for one that is tied to none.
+    pub fn new(regions: impl IntoIterator<Item = Option<RegionName>>) -> Sight {
+        let witness = |region| WitnessState { region, ..WitnessState::default() };
         Sight {
-            witnesses: vec![WitnessState::default(); witnesses],
+            witnesses: regions.into_iter().map(witness).collect(),
             last_round: None,
             outstanding: 0,
             hurried: false,
@@ -127,8 +131,18 @@ impl Sight {
     }
 
     fn good_since(&self, since: Tick) -> usize {
-        let good = |w: &&WitnessState| w.latest == Some(true) && w.answered.is_some_and(|at| at >= since);
-        self.witnesses.iter().filter(good).count()
+        self.witnesses.iter().filter(|w| w.is_good_since(since)).count()
+    }
+
+    /// A verdict on `region` also needs a strict majority of the witnesses tied to it.
+    pub fn proven_for(&self, region: &RegionName, since: Tick) -> bool {
+        let tied = || self.witnesses.iter().filter(|w| w.region.as_ref() == Some(region));
+        tied().count() == 0 || tied().filter(|w| w.is_good_since(since)).count() * 2 > tied().count()
+    }
+
+    /// Most targets of `region` fail.
+    pub fn is_dead(&self, region: &RegionName) -> bool {
+        self.regions.get(region).is_some_and(|r| r.mostly.is_some())
     }
 
     /// `1 of 3 witnesses answered since the doubt began`.
@@ -173,9 +187,21 @@ impl Sight {
     }
 }
 
+impl WitnessState {
+    fn is_good_since(&self, since: Tick) -> bool {
+        self.latest == Some(true) && self.answered.is_some_and(|at| at >= since)
+    }
+}
+
 impl RegionState {
+    /// More than half, or at least half of four or more: a fault of half a region's targets is
+    /// seldom theirs when another region's fail too.
+    fn is_mostly_failing(&self) -> bool {
+        self.failing * 2 > self.targets || (self.targets >= 4 && self.failing * 2 == self.targets)
+    }
+
     fn judge(&mut self, now: Tick) {
-        if self.failing * 2 > self.targets {
+        if self.is_mostly_failing() {
             self.mostly.get_or_insert(Some(now));
         } else {
             self.mostly = None;
@@ -193,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_strict_majority_of_witnesses_that_answered_after_the_failure_proves_sight() {
-        let mut sight = Sight::new(3);
+        let mut sight = Sight::new(vec![None; 3]);
         assert!(!sight.proven_since(Tick(0)));
         for (witness, started, answered) in [(0, 10, true), (1, 10, false), (2, 5, true)] {
             sight.witnessed(&Witnessed { witness: WitnessIdx(witness), started: Tick(started), answered });
@@ -210,13 +236,16 @@ mod tests {
         for (all, good, proven) in
             [(1, 1, true), (2, 1, false), (2, 2, true), (3, 1, false), (4, 2, false), (5, 3, true)]
         {
-            let mut sight = Sight::new(all);
+            let mut sight = Sight::new(vec![None; all]);
             for n in 0..good {
                 sight.witnessed(&Witnessed { witness: WitnessIdx(n), started: Tick(1), answered: true });
             }
             assert_eq!(sight.proven_since(Tick(0)), proven, "{good} of {all}");
         }
-        assert!(!Sight::new(0).has_witnesses() && Sight::new(0).proven_since(Tick(9)), "none configured, none asked");
+        assert!(
+            !Sight::new(vec![None; 0]).has_witnesses() && Sight::new(vec![None; 0]).proven_since(Tick(9)),
+            "none configured, none asked"
+        );
     }
 
     #[test]
@@ -231,7 +260,7 @@ mod tests {
             (&[("a", Some(1000)), ("b", Some(70_000)), ("c", Some(80_000))], true),
         ];
         for (failing, blind) in cases {
-            let mut sight = Sight::new(0);
+            let mut sight = Sight::new(vec![None; 0]);
             for name in ["a", "b", "c"] {
                 sight.add_target(&region(name));
             }
@@ -245,7 +274,7 @@ mod tests {
 
     #[test]
     fn half_of_a_region_is_not_most_of_it() {
-        let mut sight = Sight::new(0);
+        let mut sight = Sight::new(vec![None; 0]);
         for name in ["a", "a", "b", "b"] {
             sight.add_target(&region(name));
         }

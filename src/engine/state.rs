@@ -13,6 +13,7 @@ use crate::domain::{
 use super::action::{Action, BatchId};
 use super::brake::Brakes;
 use super::budget::TokenBucket;
+use super::evacuation::Evacuation;
 use super::fleet::Mode;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
@@ -42,10 +43,15 @@ pub(super) struct Shared {
     pub calls: BTreeMap<(Urgency, u64), Pending>,
     pub zones: Vec<ZoneState>,
     pub sight: Sight,
-    /// Starts of automatic moves within `guard.per`, by the region left.
-    pub recent_moves: Vec<(Tick, Option<RegionName>)>,
+    pub evacuation: Evacuation,
+    /// Why the whole fleet is to be frozen; taken by the fleet after the step.
+    pub freeze_all: Option<String>,
+    /// What is told to each policy's receivers is told once for all of them.
+    pub hush: bool,
     /// Requests in flight and whose intents ride in each.
     pub batches: BTreeMap<BatchId, Vec<(PolicyIdx, IntentId)>>,
+    /// Questions about a change in flight: whose intent asked, and which change.
+    pub following: BTreeMap<IntentId, String>,
     /// Entries whose commit opens a door.
     pub waiting: BTreeMap<u64, PolicyIdx>,
     /// The store refused an entry; cleared by the next commit.
@@ -191,7 +197,8 @@ impl Cx<'_> {
 
     pub fn ask(&mut self, urgency: Urgency, pending: Pending) {
         self.shared.seq += 1;
-        let n = self.shared.seq;
+        // The newest change of a zone first: when it is in sync, so are those before it.
+        let n = if urgency == Urgency::GetChange { u64::MAX - self.shared.seq } else { self.shared.seq };
         self.shared.calls.insert((urgency, n), pending);
     }
 
@@ -311,6 +318,9 @@ impl PolicyState {
     }
 
     pub fn tell(&mut self, cx: &mut Cx, kind: NoticeKind, severity: Severity, title: impl Into<String>, words: Words) {
+        if cx.shared.hush {
+            return;
+        }
         cx.shared.notices += 1;
         cx.entry.notices.push(Notice {
             id: format!("{}-n{}", cx.shared.run_id, cx.shared.notices),

@@ -3,15 +3,15 @@
 //! The intent is durable before the request leaves. A lost reply is resolved by reading the
 //! fence; when the old value still stands it is burnt, so that the lost request can never apply.
 
+mod answer;
+
 use std::time::Duration;
 
 use crate::domain::{Epoch, Health, Members, Tick, UnixMs};
 
-use super::action::BatchId;
 use super::batch::Weight;
 use super::fence::{FenceKind, FenceValue, fence_name};
 use super::guard::{At, refusals};
-use super::ids::jitter;
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::live::token_of;
@@ -19,13 +19,14 @@ use super::notice::{NoticeKind, Severity};
 use super::plan::{Ground, Plan};
 use super::report::{MovePhase, Rule};
 use super::select::{Want, wanted};
-use super::state::{Cx, PolicyState, Urgency, Words, WriteTrouble};
+use super::state::{Cx, PolicyState, Shared, Urgency, Words};
 use super::verify::Settling;
-use super::zone::{Change, RefusedCode, WriteAnswer};
+use super::zone::Change;
+
+pub(super) use answer::{About, answered};
 
 /// A decision without renewal is never sent after this (invariant I6).
 const DECISION_LIFE: Duration = Duration::from_secs(30);
-const TELL_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Writing {
     pub intent: Intent,
@@ -48,20 +49,10 @@ pub(super) struct Writing {
     pub sent: Option<Tick>,
     /// Asked for by a person; no freeze holds it back.
     by_hand: bool,
+    /// The fleet's brakes have counted it.
+    counted: bool,
     /// Most writes that may ride in one request with it; halved when a refusal names nobody.
     cap: usize,
-}
-
-/// What an answer to a whole batch means for one write in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct About {
-    pub batch: BatchId,
-    /// The refusal names a set of this write, or this write was alone.
-    pub mine: bool,
-    /// Writes in the batch.
-    pub size: usize,
-    /// The refusal names a set of some write.
-    pub anybody: bool,
 }
 
 pub(super) enum Phase {
@@ -114,7 +105,7 @@ impl Writing {
     }
 
     /// Nothing of it can be at the provider yet.
-    fn is_unsent(&self) -> bool {
+    pub fn is_unsent(&self) -> bool {
         matches!(self.phase, Phase::Recording { .. } | Phase::Queued { .. })
     }
 
@@ -134,6 +125,7 @@ impl Writing {
             told: false,
             sent: Some(now),
             by_hand: false,
+            counted: false,
             cap: usize::MAX,
         }
     }
@@ -153,6 +145,13 @@ impl Writing {
             Phase::Queued { not_before } | Phase::BurnQueued { not_before, .. } => Some(*not_before),
             _ => None,
         }
+    }
+
+    /// A failover that was not sent yet.
+    pub fn is_first_try_of_a_failover(&self) -> bool {
+        matches!(self.intent.kind, Kind::Failover | Kind::Trim)
+            && self.tries == 0
+            && matches!(self.phase, Phase::Queued { .. })
     }
 
     pub fn is_burn(&self) -> bool {
@@ -234,6 +233,7 @@ pub(super) fn start(
         told: false,
         sent: None,
         by_hand: false,
+        counted: false,
         cap: usize::MAX,
     });
     Ok(())
@@ -410,135 +410,19 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     }
     let changes = plan.changes();
     let comment = format!("failoverd {} {} epoch {}", p.policy.id, kind, plan.epoch());
-    let region = p.active().and_then(|f| p.region_of(f)).cloned();
-    if kind.is_automatic_move() && write.tries == 0 {
-        let per = cx.shared.settings.guard.per;
-        cx.shared.recent_moves.retain(|(at, _)| cx.now.mono.since(*at) < per);
-        cx.shared.recent_moves.push((cx.now.mono, region));
+    // Sent before, it is counted already.
+    if matches!(kind, Kind::Failover | Kind::Failback | Kind::Trim) && write.is_automatic() && !write.counted {
+        let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
+        evacuation.record(p, sight, &settings.guard, cx.now.mono);
     }
     if let Some(write) = &mut p.write {
+        write.counted = true;
         write.phase = Phase::Sent;
         write.sent = Some(cx.now.mono);
         write.intent.signed_at = Some(cx.now.wall);
     }
     p.live.taint();
     Some((changes, comment))
-}
-
-/// The provider's answer to the request in which this policy's write rode.
-pub(super) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer, about: About) {
-    p.live.taint();
-    let Some(write) = &mut p.write else { return };
-    let now = cx.now.mono;
-    let burn = match &write.phase {
-        Phase::BurnSent { plan } => Some(plan.clone()),
-        Phase::Sent => None,
-        _ => return,
-    };
-    match (answer, burn) {
-        (WriteAnswer::Accepted { change_id }, None) => accepted(p, cx, Some(change_id)),
-        (WriteAnswer::Accepted { .. }, Some(plan)) => {
-            p.live.written(&p.policy, &plan, &cx.shared.settings.cluster);
-            p.seen_attempt = plan.fences().next().map(|(_, v)| v.attempt.clone());
-            p.journal(cx, TransitionKind::NotApplied, "the lost request was burnt: it can never apply");
-            close(p, cx, IntentOutcome::Burned);
-        }
-        (WriteAnswer::Refused { code, message }, burn) if code.is_transient() => {
-            let what = if code == RefusedCode::Throttled { "throttled" } else { "an earlier change is not complete" };
-            let wait = 200 + jitter("batch", about.batch.0, 1800);
-            try_again(p, cx, burn, &format!("{what}: {message}"), Duration::from_millis(wait));
-        }
-        (WriteAnswer::NotSent(error), burn) => {
-            let wait = 1000 + jitter("batch", about.batch.0, 1000);
-            try_again(p, cx, burn, &error.message, Duration::from_millis(wait));
-        }
-        // Nothing was applied, because of another write in the batch or of one that nobody names.
-        (WriteAnswer::Refused { code, .. }, burn) if !about.mine && code.is_about_sets() => {
-            if !about.anybody {
-                write.cap = (about.size / 2).max(1);
-            }
-            write.phase = match burn {
-                Some(plan) => Phase::BurnQueued { plan, not_before: now },
-                None => Phase::Queued { not_before: now },
-            };
-        }
-        (WriteAnswer::Ambiguous(why), _) => {
-            let again = now + if write.tries == 0 { Duration::ZERO } else { Duration::from_secs(1) };
-            write.tries += 1;
-            write.phase = Phase::Resolving { read_at: again };
-            let id = write.intent.id.clone();
-            p.journal(
-                cx,
-                TransitionKind::ApiTrouble,
-                format!("the reply to write {id} was lost ({why}); reading the fence"),
-            );
-        }
-        // The old value is gone: ours may have landed after all, or another one wrote.
-        (WriteAnswer::Refused { code: RefusedCode::Precondition, .. }, Some(_)) => {
-            write.phase = Phase::Resolving { read_at: now };
-        }
-        (WriteAnswer::Refused { message, .. }, burn @ Some(_)) => {
-            let wait = 1000 + jitter("batch", about.batch.0, 4000);
-            try_again(p, cx, burn, &message, Duration::from_millis(wait));
-            if let Some(write) = &mut p.write
-                && let Phase::BurnQueued { not_before, .. } = write.phase
-            {
-                write.phase = Phase::Resolving { read_at: not_before };
-            }
-        }
-        (WriteAnswer::Refused { code, message }, None) => refused(p, cx, code, message),
-    }
-}
-
-/// Same bytes again later; a person is told when it lasts.
-fn try_again(p: &mut PolicyState, cx: &mut Cx, burn: Option<Box<Plan>>, why: &str, wait: Duration) {
-    let Some(write) = &mut p.write else { return };
-    let now = cx.now.mono;
-    write.tries += 1;
-    let not_before = now + wait;
-    let since = *write.refused_since.get_or_insert(now);
-    write.phase = match burn {
-        Some(plan) => Phase::BurnQueued { plan, not_before },
-        None => Phase::Queued { not_before },
-    };
-    if now.since(since) >= TELL_AFTER && !write.told {
-        write.told = true;
-        let title = format!("{}: the provider has not taken a write for 60s", p.policy.id);
-        let next = vec!["it is sent again every second or two while the decision holds".to_owned()];
-        p.journal(cx, TransitionKind::ApiTrouble, format!("a write has been held up for 60s: {why}"));
-        p.tell(
-            cx,
-            NoticeKind::ApiTrouble,
-            Severity::Critical,
-            title,
-            Words { why: vec![why.to_owned()], next, ..Words::default() },
-        );
-    }
-}
-
-/// A definite refusal: nothing was applied.
-fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String) {
-    let kind = p.write.as_ref().map_or(Kind::Failover, |w| w.intent.kind);
-    p.journal(cx, TransitionKind::NotApplied, format!("{kind} refused: {message}"));
-    close(p, cx, IntentOutcome::Refused { message: message.clone() });
-    if code == RefusedCode::Precondition {
-        p.live.stale = true;
-        p.read_now(cx, Urgency::FenceRead);
-        p.precondition_failures += 1;
-        if p.precondition_failures < 3 {
-            return;
-        }
-    }
-    let tries = p.write_trouble.as_ref().map_or(0, |t| t.tries) + 1;
-    let wait = Duration::from_secs(60 * u64::from(tries.min(5)));
-    let first = p.write_trouble.is_none();
-    p.write_trouble = Some(WriteTrouble { message: message.clone(), next_try: cx.now.mono + wait, tries });
-    if first {
-        let title = format!("{}: the provider refuses our writes", p.policy.id);
-        let next = vec![format!("tried again in {}, then every 5m at most", crate::domain::time::human(wait))];
-        let why = vec![message];
-        p.tell(cx, NoticeKind::ApiTrouble, Severity::Critical, title, Words { why, next, ..Words::default() });
-    }
 }
 
 /// Ours stands in the zone. Without a change id the sync state cannot be followed.

@@ -175,6 +175,11 @@ impl Settling {
         self.outcome_given && !self.is_unjudged_move()
     }
 
+    /// It waits for the provider's word about `change_id`.
+    pub fn follows(&self, change_id: &str) -> bool {
+        matches!(self.sync, Sync::Polling { .. }) && self.intent.change_id.as_deref() == Some(change_id)
+    }
+
     /// When `tick` has something to do.
     pub fn wake(&self, timeout: Duration, asks: bool) -> Option<Tick> {
         let sync = match &self.sync {
@@ -340,15 +345,10 @@ fn poll(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     }
 }
 
-/// The provider's word about the change of `intent`.
-pub(super) fn synced(
-    p: &mut PolicyState,
-    cx: &mut Cx,
-    intent: &super::intent::IntentId,
-    result: &Result<ChangeStatus, ApiError>,
-) {
+/// The provider's word about a change; every write that rode in its batch learns it.
+pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: &Result<ChangeStatus, ApiError>) {
     each(p, cx, |s, p, cx| {
-        if s.intent.id != *intent {
+        if s.intent.change_id.as_deref() != Some(change_id) {
             return;
         }
         let now = cx.now.mono;

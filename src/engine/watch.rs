@@ -167,7 +167,13 @@ impl PolicyState {
     fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool, news: bool, after: Option<Tick>) {
         let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
         self.brakes.at_least(value.moves, at, now.mono);
-        if value.kind.is_automatic_move() {
+        match value.kind {
+            FenceKind::Known(Kind::Trim) if news => self.brakes.count_trim(at),
+            FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
+            _ => {}
+        }
+        let is_own_class = matches!(value.kind, FenceKind::Known(Kind::Trim | Kind::Fill));
+        if value.kind.is_automatic_move() && !is_own_class {
             let hold_down = self.policy.failover.hold_down;
             let until = at + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));

@@ -64,6 +64,8 @@ fn state(p: &PolicyState, shared: &Shared, moving: bool, found: &[Refusal]) -> S
     let health = p.health_of(active).map(|h| h.state()).unwrap_or_default();
     if moving {
         State::Moving
+    } else if p.write_trouble.is_some() {
+        State::WriteRefused
     } else if shared.sight.blind.is_some() {
         State::Blind
     } else if health == Health::Unknown {

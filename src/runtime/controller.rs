@@ -491,12 +491,13 @@ impl Controller {
 
 /// `3 policies: 2 steady, 1 moving`.
 pub fn summary(reports: &[Report]) -> String {
-    const ORDER: [(PolicyState, &str); 8] = [
+    const ORDER: [(PolicyState, &str); 9] = [
         (PolicyState::Steady, "steady"),
         (PolicyState::Displaced, "displaced"),
         (PolicyState::Doubt, "in doubt"),
         (PolicyState::Moving, "moving"),
         (PolicyState::Stuck, "stuck"),
+        (PolicyState::WriteRefused, "write-refused"),
         (PolicyState::Detached, "detached"),
         (PolicyState::Blind, "blind"),
         (PolicyState::Starting, "starting"),

@@ -1,0 +1,154 @@
+//! Brakes on the fleet as a whole: how much of it may move, who goes first when a region dies, and
+//! when moving at all is more dangerous than standing still (ARCHITECTURE.md, decision 8).
+//!
+//! Leaving one dead region counts once, however many policies do it, in waves by importance. A
+//! second region within `guard.per`, or a way back into the one just left, is more likely our own
+//! error than theirs: the whole fleet is frozen and a person is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::time::human;
+use crate::domain::{GuardSettings, Health, RegionName, Tick};
+
+use super::intent::Kind;
+use super::select::Want;
+use super::state::{PolicyState, Shared};
+
+/// Longest that a less important policy waits for those before it.
+pub const WAVE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Automatic moves of the whole fleet within `guard.per`.
+#[derive(Default)]
+pub(super) struct Evacuation {
+    moves: Vec<Left>,
+}
+
+struct Left {
+    at: Tick,
+    /// `None` when what was published had no region of ours.
+    from: Option<RegionName>,
+    /// The region was dead at the time.
+    dead: bool,
+}
+
+/// What the fleet's brakes say to one move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Say {
+    Go,
+    /// Not now; the text says why.
+    Wait(String),
+    /// Nobody any more, until a person has looked.
+    Freeze(String),
+}
+
+impl Evacuation {
+    /// A move of `p` to `want` was sent.
+    pub fn record(&mut self, p: &PolicyState, shared_sight: &super::sight::Sight, guard: &GuardSettings, now: Tick) {
+        self.moves.retain(|m| now.since(m.at) < guard.per);
+        let from = p.active().and_then(|a| p.region_of(a)).cloned();
+        let dead = from.as_ref().is_some_and(|r| shared_sight.is_dead(r));
+        self.moves.push(Left { at: now, from, dead });
+    }
+
+    /// A person looked: what happened before counts no more.
+    pub fn forget(&mut self) {
+        self.moves.clear();
+    }
+
+    /// Regions that more policies left than may move otherwise, because they were dead.
+    fn evacuated(&self, guard: &GuardSettings, allowed: u32, now: Tick) -> BTreeSet<&RegionName> {
+        let mut left: BTreeMap<&RegionName, u32> = BTreeMap::new();
+        for m in self.recent(guard, now).filter(|m| m.dead) {
+            if let Some(region) = &m.from {
+                *left.entry(region).or_default() += 1;
+            }
+        }
+        left.into_iter().filter(|(_, n)| *n > allowed).map(|(region, _)| region).collect()
+    }
+
+    fn recent(&self, guard: &GuardSettings, now: Tick) -> impl Iterator<Item = &Left> {
+        self.moves.iter().filter(move |m| now.since(m.at) < guard.per)
+    }
+
+    /// Moves as the guard counts them: a dead region once, every other move for itself.
+    fn counted(&self, guard: &GuardSettings, now: Tick) -> u32 {
+        let recent: Vec<&Left> = self.recent(guard, now).collect();
+        let regions: BTreeSet<&RegionName> = recent.iter().filter(|m| m.dead).filter_map(|m| m.from.as_ref()).collect();
+        let single = recent.iter().filter(|m| !m.dead || m.from.is_none()).count();
+        u32::try_from(regions.len() + single).unwrap_or(u32::MAX)
+    }
+}
+
+/// How many policies may move within `guard.per` without a region being dead.
+fn allowed(shared: &Shared) -> u32 {
+    let guard = &shared.settings.guard;
+    let part = (guard.max_changed * f64::from(shared.policies.max(1))).ceil();
+    guard.floor.max(if part.is_finite() && part >= 0.0 { part as u32 } else { 0 })
+}
+
+/// What the fleet's brakes say to `want` of `p` now.
+pub(super) fn say(p: &PolicyState, shared: &Shared, now: Tick, want: &Want) -> Say {
+    let guard = &shared.settings.guard;
+    let allowed = allowed(shared);
+    let evacuated = shared.evacuation.evacuated(guard, allowed, now);
+    let per = human(guard.per);
+    let entering = |region: &RegionName| {
+        let fresh = want.to.iter().flat_map(|to| to.iter()).filter(|i| !p.is_published(*i));
+        fresh.filter_map(|i| p.region_of(i)).any(|r| r == region)
+    };
+    let from = p.active().and_then(|a| p.region_of(a)).filter(|_| matches!(want.kind, Kind::Failover | Kind::Trim));
+    if let Some(region) = evacuated.iter().find(|r| entering(r)) {
+        return match want.kind {
+            Kind::Failover | Kind::Trim => Say::Freeze(format!(
+                "{} wants back into {region}, which was evacuated less than {per} ago",
+                p.policy.id
+            )),
+            _ => Say::Wait(format!("{region} was evacuated less than {per} ago")),
+        };
+    }
+    let Some(from) = from else {
+        return over(shared, allowed, now).map_or(Say::Go, Say::Wait);
+    };
+    let dead = shared.sight.is_dead(from);
+    if evacuated.contains(from) && dead {
+        return Say::Go;
+    }
+    if let Some(first) = evacuated.iter().find(|r| **r != from).filter(|_| dead) {
+        return Say::Freeze(format!("{from} fails less than {per} after {first} was evacuated"));
+    }
+    // Leaving a dead region that others leave already costs nothing more.
+    let counted_already = dead && shared.evacuation.recent(guard, now).any(|m| m.dead && m.from.as_ref() == Some(from));
+    if counted_already { Say::Go } else { over(shared, allowed, now).map_or(Say::Go, Say::Wait) }
+}
+
+fn over(shared: &Shared, allowed: u32, now: Tick) -> Option<String> {
+    let guard = &shared.settings.guard;
+    let count = shared.evacuation.counted(guard, now);
+    (count >= allowed).then(|| {
+        let policies = shared.policies.max(1);
+        format!("{count} moves in {} reach the fleet guard ({allowed} of {policies} policies)", human(guard.per))
+    })
+}
+
+/// The highest importance that still is on its way out of each dead region and cannot be sent at `now`.
+pub(super) fn ahead<'a>(
+    policies: impl Iterator<Item = &'a PolicyState>,
+    shared: &Shared,
+    now: Tick,
+) -> BTreeMap<&'a RegionName, i32> {
+    let mut ahead: BTreeMap<&RegionName, i32> = BTreeMap::new();
+    for p in policies {
+        let Some(active) = p.doubt.as_ref().and(p.active()) else { continue };
+        let Some(region) = p.region_of(active).filter(|r| shared.sight.is_dead(r)) else { continue };
+        let failing = p.health_of(active).is_some_and(|h| h.state() == Health::Down || h.failures() > 0);
+        let stuck = p.refused.as_ref().is_some_and(|r| r.journalled);
+        let free = shared.zones.get(p.zone.index()).is_some_and(|z| z.in_flight.is_none());
+        let rides = p.write.as_ref().and_then(|w| w.ready_at()).is_some_and(|at| at <= now) && free;
+        let gone = p.write.as_ref().is_some_and(|w| !w.is_unsent()) || !p.settling.is_empty();
+        if failing && !stuck && !gone && !rides {
+            let most = ahead.entry(region).or_insert(p.policy.importance);
+            *most = (*most).max(p.policy.importance);
+        }
+    }
+    ahead
+}

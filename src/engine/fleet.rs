@@ -20,6 +20,8 @@ use super::{switch, verify, why};
 
 /// Questions to name servers, a second, over all names (ARCHITECTURE.md, decision 4).
 const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
+/// Questions of proofs, a second.
+const PROOFS: ApiBudget = ApiBudget { rate: 500.0, burst: 1000 };
 /// How often a broken store is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(10);
 
@@ -58,6 +60,7 @@ impl Fleet {
         let shared = Shared {
             bucket: TokenBucket::new(settings.api, now.mono),
             questions: TokenBucket::new(QUESTIONS, now.mono),
+            proofs: TokenBucket::new(PROOFS, now.mono),
             sight: Sight::new(settings.witnesses.iter().map(|w| w.region.clone())),
             settings,
             mode,

@@ -97,6 +97,12 @@ impl Kind {
         matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback | Kind::Trim | Kind::Fill)
     }
 
+    /// Between targets or tiers: what hold-down, flap budget and the fence's `h=` count. Trims and
+    /// fills have brakes of their own.
+    pub fn is_counted_move(self) -> bool {
+        matches!(self, Kind::Failover | Kind::Failback | Kind::Rollback)
+    }
+
     /// Writes the managed records too, not only the fence.
     pub fn publishes(self) -> bool {
         self.is_automatic_move() || matches!(self, Kind::Switch | Kind::Force | Kind::Repair | Kind::Adopt)

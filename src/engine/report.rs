@@ -63,7 +63,7 @@ pub enum PolicyState {
     Starting,
     /// The active target is up and is the preferred one.
     Steady,
-    /// The active target is up, a better one exists.
+    /// The active target is up, a better one exists, or a member of the set is missing.
     Displaced,
     /// A target is in doubt, nothing is confirmed.
     Doubt,

@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub bucket: TokenBucket,
     /// Questions to name servers: at most 20 a second over all names (ARCHITECTURE.md, decision 4).
     pub questions: TokenBucket,
+    /// Questions of proofs: a dead region's policies share what one machine and its servers can bear.
+    pub proofs: TokenBucket,
     pub calls: BTreeMap<(Urgency, u64), Pending>,
     pub zones: Vec<ZoneState>,
     pub sight: Sight,

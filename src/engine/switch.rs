@@ -183,7 +183,7 @@ pub(super) fn start(
     let epoch =
         p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).fold(p.known_epoch, Epoch::max).next();
     let id = cx.next_attempt();
-    let moves = p.brakes.moves_last_hour(cx.now.mono) + u32::from(kind.is_automatic_move());
+    let moves = p.brakes.moves_last_hour(cx.now.mono) + u32::from(kind.is_counted_move());
     let grounds = grounds(p, cx, kind, epoch, &id.0, to.as_ref(), moves)?;
     let plan = match to.clone() {
         Some(to) => Plan::publish(kind, &p.policy, to, epoch, grounds),
@@ -442,7 +442,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
         p.brakes.count_trim(now);
     } else if kind == Kind::Fill {
         p.brakes.count_fill(now);
-    } else if kind.is_automatic_move() {
+    } else if kind.is_counted_move() {
         p.brakes.count_move(now, now);
         p.brakes.hold_down_until = Some(now + p.policy.failover.hold_down);
         p.brakes.peer_until = None;

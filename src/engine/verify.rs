@@ -387,6 +387,18 @@ fn ask(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     if !asks_servers(cx.shared) || proof.asking.is_some() || proof.next_ask > cx.now.mono {
         return;
     }
+    let servers = match &cx.shared.settings.verify.name_servers {
+        NameServers::These(list) => list.len(),
+        NameServers::Delegation => {
+            cx.shared.zones.get(p.zone.index()).and_then(|z| z.info.as_ref()).map_or(1, |info| info.name_servers.len())
+        }
+    };
+    let questions = servers.max(1) * p.policy.records.len() * p.policy.record_types().len();
+    let questions = u32::try_from(questions).unwrap_or(u32::MAX);
+    if !cx.shared.proofs.take(questions, cx.now.mono) {
+        proof.next_ask = cx.shared.proofs.ready_at(questions, cx.now.mono);
+        return;
+    }
     proof.asking = Some(cx.now.mono);
     proof.asks += 1;
     proof.next_ask = cx.now.mono + if proof.asks < 10 { ASK_FIRST } else { ASK };

@@ -172,8 +172,7 @@ impl PolicyState {
             FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
             _ => {}
         }
-        let is_own_class = matches!(value.kind, FenceKind::Known(Kind::Trim | Kind::Fill));
-        if value.kind.is_automatic_move() && !is_own_class {
+        if matches!(value.kind, FenceKind::Known(kind) if kind.is_counted_move()) {
             let hold_down = self.policy.failover.hold_down;
             let until = at + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));

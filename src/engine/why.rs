@@ -77,7 +77,13 @@ fn state(p: &PolicyState, shared: &Shared, moving: bool, found: &[Refusal]) -> S
     } else {
         let mine = p.policy.target(active).map(|t| t.priority);
         let displaced = p.policy.targets.iter().map(|t| t.priority).min() < mine;
-        if displaced { State::Displaced } else { State::Steady }
+        let tier = p.policy.targets.iter().filter(|t| Some(t.priority) == mine).count();
+        let full = tier.min(usize::try_from(p.policy.answers).unwrap_or(usize::MAX));
+        if displaced || p.published().is_some_and(|members| members.count() < full) {
+            State::Displaced
+        } else {
+            State::Steady
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
     let Some(proof) = &mut s.proof else { return };
     proof.verdict = Some(verdict.clone());
     let kind = s.intent.kind;
-    if kind.is_automatic_move() {
+    if kind.is_counted_move() {
         p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
     }
     let arrow = s.arrow(p);

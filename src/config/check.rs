@@ -7,10 +7,12 @@ use super::fields::{Fields, Node, Value};
 use super::rule;
 use super::source::Source;
 use crate::domain::{
-    BodyMatch, Cadence, Check, CheckKind, Expect, HttpCheck, JsonScalar, RecordName, StatusRange, TcpCheck, TlsCheck,
+    BodyMatch, Cadence, Check, CheckKind, Exchange, Expect, HttpCheck, JsonScalar, RecordName, StatusRange, TcpCheck,
+    TlsCheck,
 };
 
 const HTTP_ONLY: [&str; 7] = ["host", "path", "method", "headers", "expect", "redirects", "max_body"];
+const EXCHANGE_ONLY: [&str; 2] = ["send", "receive"];
 const TLS_ONLY: [&str; 4] = ["sni", "verify_tls", "ca_file", "min_cert_days"];
 
 /// Reads a check; reports what does not fit together and then answers `None`.
@@ -30,7 +32,13 @@ pub fn build(source: &mut Source, base: &Fields, over: Option<&Fields>, first: O
     let fast = fast_interval(source, &merged, cadence.as_ref());
     thresholds(source, &merged);
     let kind = match kind.as_str() {
-        "tcp" => port.map(|port| CheckKind::Tcp(TcpCheck { port, exchange: None })),
+        "tcp" => {
+            exchange(source, &merged).and_then(|exchange| port.map(|port| CheckKind::Tcp(TcpCheck { port, exchange })))
+        }
+        "heartbeat" => {
+            let exchange = heartbeat(&merged);
+            exchange.and_then(|e| port.map(|port| CheckKind::Heartbeat(TcpCheck { port, exchange: Some(e) })))
+        }
         kind => http(source, &merged, kind == "https", port, first).map(|c| CheckKind::Http(Box::new(c))),
     };
     Some(Check {
@@ -58,9 +66,9 @@ fn overlaid(base: &Fields, over: &Fields) -> Fields {
 
 fn out_of_place(source: &mut Source, fields: &Fields, kind: &str) {
     let lists: &[(&[&str], &str)] = match kind {
-        "tcp" => &[(&HTTP_ONLY, "type = \"http\""), (&TLS_ONLY, "type = \"https\"")],
-        "http" => &[(&TLS_ONLY, "type = \"https\"")],
-        _ => &[],
+        "tcp" | "heartbeat" => &[(&HTTP_ONLY, "type = \"http\""), (&TLS_ONLY, "type = \"https\"")],
+        "http" => &[(&TLS_ONLY, "type = \"https\""), (&EXCHANGE_ONLY, "type = \"heartbeat\"")],
+        _ => &[(&EXCHANGE_ONLY, "type = \"heartbeat\"")],
     };
     for (keys, instead) in lists {
         for node in keys.iter().filter_map(|k| fields.node(k).map(|n| (k, n.key.clone()))) {
@@ -85,12 +93,36 @@ fn port(source: &mut Source, fields: &Fields, kind: &str) -> Option<u16> {
             let at = fields.span.clone();
             source.error(
                 &at,
-                "`check.port` is missing, and a tcp check has no usual port",
+                format!("`check.port` is missing, and a {kind} check has no usual port"),
                 "add for example `port = 5432`",
             );
             None
         }
     }
+}
+
+/// What a tcp check says and hears: both, or the connection alone is the success.
+fn exchange(source: &mut Source, fields: &Fields) -> Option<Option<Exchange>> {
+    let (missing, given) = match (fields.is_given("send"), fields.is_given("receive")) {
+        (false, false) => return Some(None),
+        (true, true) => {
+            return Some(Some(Exchange { send: fields.text("send")?, receive: fields.text("receive")? }));
+        }
+        (true, false) => ("receive", "send"),
+        (false, true) => ("send", "receive"),
+    };
+    source.error(
+        &fields.place(given),
+        format!("`check.{given}` is given without `check.{missing}`: a tcp check has both or none"),
+        format!("add `{missing} = \"…\"`, or write `type = \"heartbeat\"`, where PING and PONG are the defaults"),
+    );
+    None
+}
+
+fn heartbeat(fields: &Fields) -> Option<Exchange> {
+    let word =
+        |key: &str, default: &str| if fields.is_given(key) { fields.text(key) } else { Some(default.to_owned()) };
+    Some(Exchange { send: word("send", "PING")?, receive: word("receive", "PONG")? })
 }
 
 fn cadence(fields: &Fields) -> Option<Cadence> {

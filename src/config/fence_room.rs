@@ -2,8 +2,8 @@
 //! happens later (ARCHITECTURE.md, the fence).
 
 use super::rule::{Advice, advise};
-use crate::domain::{Epoch, FleetSettings, Policy, RecordName, UnixMs};
-use crate::engine::fence::{FenceKind, FenceMode, FenceValue, MAX_VALUE as TXT, target_token};
+use crate::domain::{Content, Epoch, FleetSettings, Policy, RecordName, UnixMs};
+use crate::engine::fence::{FenceKind, FenceMode, FenceValue, MAX_TOKEN, MAX_VALUE as TXT, target_token};
 use crate::engine::intent::Kind;
 
 /// `_failoverd` with its dot.
@@ -36,7 +36,6 @@ pub fn fence_fits(policy: &Policy, settings: &FleetSettings) -> Result<(), Strin
 
 /// Every field at its longest, written by the very code that will write it.
 fn worst_value(policy: &Policy, settings: &FleetSettings) -> usize {
-    let longest = |texts: &mut dyn Iterator<Item = String>| texts.max_by_key(String::len).unwrap_or_default();
     let kind = Kind::ALL.into_iter().max_by_key(|k| k.as_str().len()).unwrap_or(Kind::Failover);
     let value = FenceValue {
         epoch: Epoch(u64::MAX),
@@ -50,9 +49,17 @@ fn worst_value(policy: &Policy, settings: &FleetSettings) -> usize {
         mode: FenceMode::Released,
         until: UnixMs::from_secs(LATE),
         config: "c".repeat(8),
-        to: longest(&mut policy.targets.iter().map(|t| target_token(&[t.name.as_str()]))),
+        to: longest_token(policy),
     };
     value.encode().len()
+}
+
+/// The longest `to=`: of one target exactly, of several the most that any names joined can have.
+fn longest_token(policy: &Policy) -> String {
+    if policy.answers > 1 {
+        return "t".repeat(MAX_TOKEN);
+    }
+    policy.targets.iter().map(|t| target_token(&[t.name.as_str()])).max_by_key(String::len).unwrap_or_default()
 }
 
 /// Proves that the fence's name is a DNS name of at most 253 characters.
@@ -78,19 +85,31 @@ pub fn name_fits(record: &RecordName, zone: Option<&RecordName>) -> Result<(), A
 /// Proves that moving every record of the policy fits into one request, UPSERT counted twice.
 pub fn batch_fits(policy: &Policy) -> Result<(), Advice> {
     let records = policy.records.len();
-    let (mut values, mut characters) = (0, 0);
-    for target in &policy.targets {
-        values = values.max(target.addresses().map_or(1, |a| a.iter().count()));
-        characters = characters.max(target.content.to_string().len());
-    }
+    let mut weights: Vec<(usize, usize)> = policy.targets.iter().map(|t| weight(&t.content)).collect();
+    weights.sort_unstable();
+    let most = usize::try_from(policy.answers).unwrap_or(usize::MAX);
+    let values: usize = weights.iter().rev().take(most).map(|(values, _)| values).sum();
+    weights.sort_unstable_by_key(|(_, characters)| *characters);
+    let characters: usize = weights.iter().rev().take(most).map(|(_, characters)| characters).sum();
     let value_count = records * (2 + 2 * values);
     let character_count = records * (2 * (TXT + 2) + 2 * characters);
     if value_count <= BATCH_RECORDS && character_count <= BATCH_CHARACTERS {
         return Ok(());
     }
+    let several = if policy.answers > 1 { ", or publish fewer answers" } else { "" };
     let room = (BATCH_RECORDS / (2 + 2 * values)).min(BATCH_CHARACTERS / (2 * (TXT + 2) + 2 * characters));
     advise(
-        format!("{records} records with these addresses do not fit into one request to Route 53; {room} would"),
-        "split the records into two policies, or list fewer addresses in a target",
+        format!("{records} records with these targets do not fit into one request to Route 53; {room} would"),
+        format!("split the records into two policies, or list fewer addresses in a target{several}"),
     )
+}
+
+/// Values and their characters in the sets of one record. An alias has none; it is counted as the
+/// packing counts it, one of its name's length for each of A and AAAA.
+fn weight(content: &Content) -> (usize, usize) {
+    match content {
+        Content::Addresses(set) => (set.iter().count(), set.iter().map(|a| a.to_string().len()).sum()),
+        Content::Host(name) => (1, name.as_str().len()),
+        Content::Alias(alias) => (2, 2 * alias.name.as_str().len()),
+    }
 }

@@ -1,7 +1,7 @@
 //! From a path to a [`Config`]: finds the files, reads all of them, and reports everything at
 //! once. The only part of this room that touches the file system, but for a secret's file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::finding::{ConfigErrors, Finding, Severity};
@@ -91,6 +91,10 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
     }
     if let Some(main) = &main {
         against_main(&mut read, main);
+        // What a policy that could not be read names is not known.
+        if unreadable.is_empty() && read.iter().all(|one| one.policy.is_some()) {
+            witnesses_against_targets(&mut source, &read, main);
+        }
     }
     against_each_other(&mut read);
     let mut all = source.into_findings();
@@ -246,5 +250,18 @@ fn against_main(read: &mut [Read], main: &Main) {
             let fix = "shorten them: `id` here, `cluster` and `instance` in the main file";
             one.source.error_at(places.id.as_ref(), why, fix);
         }
+    }
+}
+
+/// A witness of a region that no target has is heard for nothing.
+fn witnesses_against_targets(source: &mut Source, read: &[Read], main: &Main) {
+    let targets = read.iter().filter_map(|one| one.policy.as_ref()).flat_map(|p| &p.targets);
+    let regions: BTreeSet<&str> = targets.map(|t| t.region.as_str()).collect();
+    for (region, span) in main.witness_regions.iter().filter(|(r, _)| !regions.contains(r.as_str())) {
+        let fix = match read::nearest(region.as_str(), regions.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write the `region` of a target, which by default is its name; or leave the key out".into(),
+        };
+        source.warn(span, format!("no target of any policy is in region `{region}`"), fix);
     }
 }

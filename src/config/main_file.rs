@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::calendar;
 use super::fields::{Fields, Value};
 use super::rule;
 use super::secret_source::SecretSource;
-use super::source::Source;
+use super::source::{Source, Span};
 use super::{ApiSettings, Env, NotifierKind, NotifierSettings, ProviderSettings};
 use crate::domain::{
-    ApiBudget, ClusterName, FleetSettings, GuardSettings, InstanceName, NameServers, NotifierName, VerifySettings,
-    Witness, WitnessKind, WitnessName,
+    ApiBudget, ClusterName, FleetSettings, GuardSettings, InstanceName, NameServers, NotifierName, RegionName,
+    VerifySettings, Witness, WitnessKind, WitnessName,
 };
 use crate::secret::Secret;
 
@@ -25,16 +26,19 @@ pub struct Main {
     pub provider: ProviderSettings,
     pub notifiers: Vec<NotifierSettings>,
     pub api: Option<ApiSettings>,
+    /// Regions that witnesses stand for, and where.
+    pub witness_regions: Vec<(RegionName, Span)>,
 }
 
 /// Reads the main file; reports what does not fit together and then answers `None`.
 pub fn build(source: &mut Source, fields: &Fields, env: Env<'_>) -> Option<Main> {
     let provider = provider(source, fields, env);
-    let witnesses = witnesses(source, fields);
+    let (witnesses, witness_regions) = witnesses(source, fields);
     let notifiers = notifiers(source, fields);
     let api = api(source, fields);
     let verify = fields.table("verify").and_then(|v| verify(source, &v));
     let guard = fields.table("guard").and_then(|g| guard(&g));
+    let rehearsal = fields.table("rehearsal").and_then(|r| rehearsal(source, &r));
     if source.has_errors() {
         return None;
     }
@@ -46,10 +50,10 @@ pub fn build(source: &mut Source, fields: &Fields, env: Env<'_>) -> Option<Main>
         verify: verify?,
         guard: guard?,
         witnesses,
-        rehearsal: None,
+        rehearsal: rehearsal?,
     };
     let state = state(source.dir(), fields, env)?;
-    Some(Main { settings, state, provider, notifiers, api })
+    Some(Main { settings, state, provider, notifiers, api, witness_regions })
 }
 
 fn instance(fields: &Fields) -> Option<InstanceName> {
@@ -142,11 +146,25 @@ fn guard(table: &Fields) -> Option<GuardSettings> {
     })
 }
 
-fn witnesses(source: &mut Source, fields: &Fields) -> Vec<Witness> {
+/// `Some(None)`: never.
+fn rehearsal(source: &mut Source, table: &Fields) -> Option<Option<String>> {
+    let schedule = table.text("schedule")?;
+    if schedule == "off" {
+        source.warn(
+            &table.place("schedule"),
+            "the write path is never rehearsed: lost credentials or permissions show only when a failover needs them",
+            "write `schedule = \"0 0 4 * * *\"`, or leave the key out",
+        );
+        return Some(None);
+    }
+    Some(Some(calendar::canonical(&schedule)))
+}
+
+fn witnesses(source: &mut Source, fields: &Fields) -> (Vec<Witness>, Vec<(RegionName, Span)>) {
     let tables: Vec<&Fields> = fields.tables("witness").collect();
     let mut names: BTreeMap<String, ()> = BTreeMap::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
-    let mut witnesses = Vec::new();
+    let (mut witnesses, mut regions) = (Vec::new(), Vec::new());
     for table in &tables {
         let name = table.text("name");
         if let Some(name) = &name
@@ -166,7 +184,9 @@ fn witnesses(source: &mut Source, fields: &Fields) -> Vec<Witness> {
         let kind =
             if key == "tcp" { rule::socket(&text).ok().map(WitnessKind::Tcp) } else { Some(WitnessKind::Url(text)) };
         if let (Some(name), Some(kind)) = (name.and_then(|n| WitnessName::new(&n).ok()), kind) {
-            witnesses.push(Witness { name, region: None, kind });
+            let region = table.text("region").and_then(|r| RegionName::new(&r).ok());
+            regions.extend(region.clone().map(|r| (r, table.place("region"))));
+            witnesses.push(Witness { name, region, kind });
         }
     }
     match tables.last() {
@@ -182,7 +202,7 @@ fn witnesses(source: &mut Source, fields: &Fields) -> Vec<Witness> {
         ),
         _ => {}
     }
-    witnesses
+    (witnesses, regions)
 }
 
 fn notifiers(source: &mut Source, fields: &Fields) -> Vec<NotifierSettings> {

@@ -47,6 +47,13 @@ pub static MAIN: Table = Table {
         field("route53", Kind::Table(&ROUTE53), Default::Derived, "[route53]", "The provider's API."),
         field("verify", Kind::Table(&VERIFY), Default::Derived, "[verify]", "How a move is proven."),
         field("guard", Kind::Table(&GUARD), Default::Derived, "[guard]", "Limits of the whole fleet."),
+        field(
+            "rehearsal",
+            Kind::Table(&REHEARSAL),
+            Default::Derived,
+            "[rehearsal]",
+            "The standing rehearsal of the write path.",
+        ),
         field("api", Kind::Table(&API), Default::Derived, "[api]", "The HTTP API."),
         field(
             "witness",
@@ -172,6 +179,20 @@ static GUARD: Table = Table {
     ],
 };
 
+static REHEARSAL: Table = Table {
+    name: "rehearsal",
+    doc: "A fence-only write on a calm day: it shows that a failover could be written, and how long that takes.",
+    quiet: false,
+    relations: &[],
+    fields: &[field(
+        "schedule",
+        Kind::Text(&rule::CRON_OR_OFF),
+        Default::Text("0 0 4 * * *"),
+        "schedule = \"0 0 4 * * *\"",
+        "Cron expression (UTC), five fields or six with seconds in front; `off` for never.",
+    )],
+};
+
 static API: Table = Table {
     name: "api",
     doc: "The HTTP API.",
@@ -218,10 +239,10 @@ static WITNESS: Table = Table {
         ),
         field(
             "region",
-            Kind::Later { fix: "leave it out; in this version a witness speaks for every region" },
+            Kind::Text(&rule::LABEL),
             Default::Derived,
-            "",
-            "",
+            "region = \"eu-west-1\"",
+            "Failure domain it stands for: a verdict on targets of that region needs its answer too. Default: none.",
         ),
     ],
 };

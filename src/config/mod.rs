@@ -2,17 +2,19 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `table`, `policy_table`, `main_table`, `rule` | the shape of both files as data |
+//! | `table`, `policy_table`, `check_table`, `main_table`, `rule` | the shape of both files as data |
 //! | `read`, `fields` | a TOML tree against that shape, every defect reported |
 //! | `schema` | that shape as JSON Schema |
-//! | `policy`, `check`, `main_file`, `fence_room`, `calendar` | what the keys mean together |
+//! | `policy`, `target`, `answers`, `check`, `main_file`, `fence_room`, `calendar` | what the keys mean together |
 //! | `load` | finds the files, joins everything, rules between files |
 //!
 //! Never opens a socket, never reads a clock, never resolves a secret by itself, and never
 //! puts the text of one into a message.
 
+mod answers;
 pub mod calendar;
 mod check;
+mod check_table;
 mod fence_room;
 mod fields;
 pub mod finding;
@@ -28,6 +30,7 @@ pub mod schema;
 mod secret_source;
 mod source;
 mod table;
+mod target;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

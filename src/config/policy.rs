@@ -1,16 +1,16 @@
 //! One policy file as a `domain::Policy`: what its keys mean together.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
 use super::fields::{Fields, Value};
 use super::source::{Source, Span};
-use super::{calendar, check, fence_room};
+use super::target::Around;
+use super::{answers, calendar, fence_room, target};
 use crate::domain::{
-    AddressSet, Adopt, CheckKind, Content, Drift, Failback, FailbackMode, Failover, Family, NotifierName, Policy,
-    PolicyId, RecordName, RegionName, Target, TargetName, Ttl, Window, WriteMode, ZoneId, ZoneRef,
+    Adopt, CheckKind, Drift, Failback, FailbackMode, Failover, NotifierName, Policy, PolicyId, RecordName, Ttl, Window,
+    WriteMode, ZoneId, ZoneRef,
 };
 
 /// A longer TTL keeps clients on a dead target for longer than people expect.
@@ -33,12 +33,18 @@ pub fn build(source: &mut Source, fields: &Fields) -> (Option<Policy>, Places) {
     let places = Places {
         id: fields.node("id").map(|n| n.span.clone()),
         zone_id: zone.as_ref().and_then(|z| z.id.clone()),
-        records: record_places,
+        records: record_places.clone(),
         notify: notify.clone(),
     };
     let id = id(source, fields);
-    let targets = targets(source, fields, records.first());
+    let answers = answers::build(source, fields);
+    let zone_name = zone.as_ref().and_then(|z| z.name.as_ref());
+    let targets =
+        target::build(source, fields, &Around { records: &record_places, first: records.first(), zone: zone_name });
     let ttl = ttl(source, fields);
+    if let Some(answers) = &answers {
+        answers::against_tiers(source, fields, answers, &targets);
+    }
     let failback = fields.table("failback").and_then(|f| failback(source, &f));
     let failover = fields.table("failover").and_then(|f| failover(&f));
     if source.has_errors() {
@@ -50,8 +56,8 @@ pub fn build(source: &mut Source, fields: &Fields) -> (Option<Policy>, Places) {
             zone: zone?,
             records,
             ttl: ttl?,
-            answers: 1,
-            min_active: 1,
+            answers: answers.as_ref()?.most,
+            min_active: answers?.least,
             importance: fields.int("importance")?,
             adopt: match fields.text("adopt")?.as_str() {
                 "manual" => Adopt::Manual,
@@ -132,7 +138,13 @@ fn records(
 
 fn ttl(source: &mut Source, fields: &Fields) -> Option<Ttl> {
     let ttl = fields.int("ttl").and_then(Ttl::new)?;
-    if ttl.secs() > LONG_TTL {
+    if fields.is_given("ttl") && fields.tables("target").any(|t| t.is_given("alias")) {
+        source.warn(
+            &fields.place("ttl"),
+            "an alias has no TTL of its own: `ttl` only says how long the proof of a move waits for old answers to go",
+            "leave `ttl` out, or live with it; resolvers keep the TTL of what the alias points to",
+        );
+    } else if ttl.secs() > LONG_TTL {
         source.warn(
             &fields.place("ttl"),
             format!(
@@ -148,103 +160,6 @@ fn ttl(source: &mut Source, fields: &Fields) -> Option<Ttl> {
 fn notify(fields: &Fields) -> Vec<(NotifierName, Span)> {
     let Some(notify) = fields.table("notify") else { return Vec::new() };
     notify.texts("to").filter_map(|(span, name)| Some((NotifierName::new(name).ok()?, span.clone()))).collect()
-}
-
-fn targets(source: &mut Source, fields: &Fields, first: Option<&RecordName>) -> Vec<Target> {
-    let tables: Vec<&Fields> = fields.tables("target").collect();
-    let base = fields.table("check").filter(|_| fields.is_given("check"));
-    let mut names = BTreeMap::new();
-    let mut addresses: BTreeMap<IpAddr, String> = BTreeMap::new();
-    let mut targets: Vec<Target> = Vec::new();
-    let with_priority = tables.iter().filter(|t| t.is_given("priority")).count();
-    if let Some(without) = tables.iter().find(|t| with_priority > 0 && !t.is_given("priority")) {
-        source.error(
-            &without.span,
-            "this target has no priority, but another one has",
-            "give `priority` to all targets, or to none: then their order in the file counts",
-        );
-    }
-    if let [only] = tables.as_slice() {
-        source.warn(&only.span, "there is only one target: nothing to fail over to", "add a second `[[target]]`");
-    }
-    for (place, table) in (1..).zip(&tables) {
-        let name = table.text("name").and_then(|n| TargetName::new(&n).ok());
-        if let Some(name) = &name
-            && names.insert(name.clone(), ()).is_some()
-        {
-            let what = format!("two targets are named `{name}`");
-            source.error(&table.place("name"), what, "give each target its own name");
-        }
-        let mut list = Vec::new();
-        for (span, text) in table.texts("addresses") {
-            let Ok(address) = text.parse::<IpAddr>() else { continue };
-            let owner = name.as_ref().map_or_else(|| "another target".to_owned(), ToString::to_string);
-            if let Some(other) = addresses.insert(address, owner.clone()) {
-                let what = if other == owner {
-                    format!("address {address} is listed twice")
-                } else {
-                    format!("address {address} is also one of target `{other}`; a move could not be told from no move")
-                };
-                source.error(span, what, "list each address once in a policy");
-            }
-            if address.is_loopback() {
-                source.warn(
-                    span,
-                    format!(
-                        "address {address} is a loopback address: fine for a test, but clients reach only themselves"
-                    ),
-                    "write the public address before using this policy on a real zone",
-                );
-            }
-            list.push(address);
-        }
-        let check = base.as_ref().and_then(|base| {
-            let over = match table.node("check").map(|n| &n.value) {
-                Some(Value::Table(over)) => Some(over),
-                _ => None,
-            };
-            check::build(source, base, over, first)
-        });
-        let target = (|| {
-            let name = name?;
-            Some(Target {
-                region: match table.text("region") {
-                    Some(region) => RegionName::new(&region).ok()?,
-                    None => RegionName::new(name.as_str()).ok()?,
-                },
-                priority: if with_priority > 0 { table.int("priority")? } else { place },
-                content: Content::Addresses(AddressSet::new(list).ok()?),
-                check: check?,
-                name,
-            })
-        })();
-        if let Some(target) = target {
-            same_families(source, table, targets.first(), &target);
-            targets.push(target);
-        }
-    }
-    targets
-}
-
-fn same_families(source: &mut Source, table: &Fields, first: Option<&Target>, target: &Target) {
-    let Some(first) = first else { return };
-    let families = |t: &Target| t.addresses().map(AddressSet::families).unwrap_or_default();
-    let (theirs, ours) = (families(first), families(target));
-    if theirs == ours {
-        return;
-    }
-    let say = |list: &[Family]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-    source.error(
-        &table.place("addresses"),
-        format!(
-            "target `{}` has {} addresses, target `{}` has {}; a move would leave one kind behind",
-            target.name,
-            say(&ours),
-            first.name,
-            say(&theirs)
-        ),
-        "give all targets the same kinds of addresses",
-    );
 }
 
 fn failover(fields: &Fields) -> Option<Failover> {

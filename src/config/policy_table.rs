@@ -1,6 +1,7 @@
 //! The keys of a policy file. Ranges and defaults are a contract; the doc of a field is
 //! what an editor shows.
 
+use super::check_table::CHECK;
 use super::rule;
 use super::table::{Default, Field, Kind, Relation, Table};
 
@@ -70,21 +71,17 @@ pub static POLICY: Table = Table {
         ),
         field(
             "answers",
-            Kind::Partly {
-                now: &Kind::Int { min: 1, max: 1 },
-                later: &[],
-                fix: "leave it out; list several addresses in one target to publish them together",
-            },
+            Kind::Int { min: 1, max: 32 },
             Default::Int(1),
             "answers = 1",
-            "How many targets are published at once. This version: 1.",
+            "How many targets of one priority are published at once; more than one only with `addresses`.",
         ),
         field(
             "min_active",
-            Kind::Partly { now: &Kind::Int { min: 1, max: 1 }, later: &[], fix: "leave it out" },
-            Default::Int(1),
+            Kind::Int { min: 1, max: 32 },
+            Default::Derived,
             "min_active = 1",
-            "How few published targets are still enough. This version: 1.",
+            "With fewer healthy targets the policy leaves for those of another priority. Default: half of `answers`, rounded up.",
         ),
         field(
             "observe",
@@ -106,7 +103,7 @@ pub static POLICY: Table = Table {
             Kind::Tables { of: &TARGET, least: 1, most: 32 },
             Default::Required,
             "[[target]]",
-            "What may be published, one table for each region.",
+            "What may be published, one table for each region; all of one kind.",
         ),
         field("failover", Kind::Table(&FAILOVER), Default::Derived, "[failover]", "Brakes and manner of moves."),
         field("failback", Kind::Table(&FAILBACK), Default::Derived, "[failback]", "The way back to a better priority."),
@@ -114,215 +111,11 @@ pub static POLICY: Table = Table {
     ],
 };
 
-pub static CHECK: Table = Table {
-    name: "check",
-    doc: "How a target is probed and how outcomes are counted.",
-    quiet: false,
-    relations: &[Relation::NotBoth("interval", "schedule")],
-    fields: &[
-        field(
-            "type",
-            Kind::Partly {
-                now: &Kind::OneOf(&["http", "https", "tcp"]),
-                later: &["heartbeat"],
-                fix: "use `type = \"http\"`, `\"https\"` or `\"tcp\"`",
-            },
-            Default::Required,
-            "type = \"http\"",
-            "Protocol of the probe.",
-        ),
-        field(
-            "port",
-            Kind::Int { min: 1, max: 65_535 },
-            Default::Derived,
-            "port = 8080",
-            "Default: 80 for http, 443 for https; required for tcp.",
-        ),
-        field(
-            "host",
-            Kind::Text(&rule::HOST),
-            Default::Derived,
-            "host = \"www.example.com\"",
-            "Host header. Default: the first record; required when that is a wildcard.",
-        ),
-        field(
-            "sni",
-            Kind::Text(&rule::SNI),
-            Default::Derived,
-            "sni = \"www.example.com\"",
-            "Server name in TLS, also expected in the certificate. Default: `host` without its port.",
-        ),
-        field(
-            "path",
-            Kind::Text(&rule::PATH),
-            Default::Text("/"),
-            "path = \"/healthz\"",
-            "Path and query of the request.",
-        ),
-        field(
-            "method",
-            Kind::OneOf(&["GET", "HEAD", "OPTIONS", "POST", "PUT"]),
-            Default::Text("GET"),
-            "method = \"GET\"",
-            "Method of the request.",
-        ),
-        field(
-            "headers",
-            Kind::Map { keys: &rule::HEADER_NAME, of: &Kind::Text(&rule::HEADER_VALUE), quiet: true },
-            Default::Derived,
-            "headers = { x-probe = \"failoverd\" }",
-            "More request headers.",
-        ),
-        field(
-            "expect",
-            Kind::Table(&EXPECT),
-            Default::Derived,
-            "expect = { status = [\"200-299\"] }",
-            "What makes an answer a good one.",
-        ),
-        field(
-            "interval",
-            Kind::Duration { min: 100, max: DAY },
-            Default::Text("5s"),
-            "interval = \"5s\"",
-            "Time from one probe's start to the next while calm.",
-        ),
-        field(
-            "schedule",
-            Kind::Text(&rule::CRON),
-            Default::Derived,
-            "schedule = \"*/5 * * * *\"",
-            "Cron expression (UTC) instead of `interval`; in doubt `fast_interval` is used.",
-        ),
-        field(
-            "fast_interval",
-            Kind::Duration { min: 50, max: HOUR },
-            Default::Text("1s"),
-            "fast_interval = \"1s\"",
-            "Time from start to start while in doubt. Default: 1s, or `interval` when that is shorter.",
-        ),
-        field(
-            "timeout",
-            Kind::Duration { min: 10, max: MINUTE },
-            Default::Text("2s"),
-            "timeout = \"2s\"",
-            "Deadline of a whole probe.",
-        ),
-        field("fall", Kind::Int { min: 1, max: 100 }, Default::Int(3), "fall = 3", "Remembered failures to go down."),
-        field("rise", Kind::Int { min: 1, max: 100 }, Default::Int(2), "rise = 2", "Straight successes to come up."),
-        field(
-            "settle",
-            Kind::Int { min: 1, max: 100 },
-            Default::Int(1),
-            "settle = 1",
-            "Straight successes that clear remembered failures.",
-        ),
-        field(
-            "confirm",
-            Kind::Duration { min: 0, max: HOUR },
-            Default::Text("8s"),
-            "confirm = \"8s\"",
-            "Least time from the first to the last of the `fall` failures.",
-        ),
-        field(
-            "verify_tls",
-            Kind::Bool,
-            Default::Bool(true),
-            "verify_tls = true",
-            "Whether the certificate must be valid.",
-        ),
-        field(
-            "ca_file",
-            Kind::Text(&rule::NOT_EMPTY),
-            Default::Derived,
-            "ca_file = \"ca.pem\"",
-            "PEM bundle used instead of the system's, relative to this file.",
-        ),
-        field(
-            "min_cert_days",
-            Kind::Int { min: 1, max: 3650 },
-            Default::Derived,
-            "min_cert_days = 7",
-            "Down when the certificate has fewer whole days left. Default: not looked at.",
-        ),
-        field(
-            "redirects",
-            Kind::Int { min: 0, max: 3 },
-            Default::Int(0),
-            "redirects = 0",
-            "How many redirects on the same host are followed.",
-        ),
-        field(
-            "max_body",
-            Kind::Size { min: 1, max: 1 << 20 },
-            Default::Text("64KiB"),
-            "max_body = \"64KiB\"",
-            "Most bytes of the answer's body that are read.",
-        ),
-        field("send", Kind::Later { fix: "leave it out; a tcp check connects and closes" }, Default::Derived, "", ""),
-        field(
-            "receive",
-            Kind::Later { fix: "leave it out; a tcp check connects and closes" },
-            Default::Derived,
-            "",
-            "",
-        ),
-    ],
-};
-
-static EXPECT: Table = Table {
-    name: "check.expect",
-    doc: "What makes an answer a good one; all that is given must hold.",
-    quiet: false,
-    relations: &[],
-    fields: &[
-        field(
-            "status",
-            Kind::List {
-                of: &Kind::Either(&[Kind::Int { min: 100, max: 599 }, Kind::Text(&rule::STATUS)]),
-                least: 1,
-                most: 32,
-            },
-            Default::Derived,
-            "status = [\"200-299\", 404]",
-            "Good status codes and ranges. Default: 200-299.",
-        ),
-        field(
-            "body",
-            Kind::Either(&[Kind::Text(&rule::NOT_EMPTY), Kind::Table(&BODY)]),
-            Default::Derived,
-            "body = \"ok\"",
-            "Text the body must contain, or `{ regex = \"…\" }`.",
-        ),
-        field(
-            "json",
-            Kind::Json,
-            Default::Derived,
-            "json = { status = \"healthy\" }",
-            "Dotted path in a JSON body to the value that must stand there.",
-        ),
-    ],
-};
-
-static BODY: Table = Table {
-    name: "check.expect.body",
-    doc: "A pattern instead of a text.",
-    quiet: false,
-    relations: &[],
-    fields: &[field(
-        "regex",
-        Kind::Text(&rule::REGEX),
-        Default::Required,
-        "regex = \"^ok\"",
-        "Regular expression that must match somewhere in the body.",
-    )],
-};
-
 static TARGET: Table = Table {
     name: "target",
     doc: "What may be published for one region.",
     quiet: false,
-    relations: &[],
+    relations: &[Relation::ExactlyOne(&["addresses", "host", "alias"])],
     fields: &[
         field(
             "name",
@@ -341,9 +134,23 @@ static TARGET: Table = Table {
         field(
             "addresses",
             Kind::List { of: &Kind::Text(&rule::ADDRESS), least: 1, most: 100 },
-            Default::Required,
+            Default::Derived,
             "addresses = [\"192.0.2.10\"]",
-            "IPv4 and IPv6 addresses; all targets have the same families.",
+            "IPv4 and IPv6 addresses, published as A and AAAA; all targets have the same families.",
+        ),
+        field(
+            "host",
+            Kind::Text(&rule::TARGET_HOST),
+            Default::Derived,
+            "host = \"lb.example.net\"",
+            "Host name, published as a CNAME; not at the zone's own name.",
+        ),
+        field(
+            "alias",
+            Kind::Table(&ALIAS),
+            Default::Derived,
+            "alias = { name = \"lb.example.net\", zone_id = \"Z0123456789ABCDEFGHIJ\" }",
+            "Route 53 alias: a load balancer, a distribution or another record, published as alias A and AAAA.",
         ),
         field(
             "priority",
@@ -359,19 +166,37 @@ static TARGET: Table = Table {
             "check = { port = 8081 }",
             "Overrides keys of `[check]`; tables are merged key by key.",
         ),
+        field("cname", Kind::Misnamed { fix: "write `host = \"lb.example.net\"`" }, Default::Derived, "", ""),
+        field("address", Kind::Misnamed { fix: "write `addresses = [\"192.0.2.10\"]`" }, Default::Derived, "", ""),
+    ],
+};
+
+static ALIAS: Table = Table {
+    name: "target.alias",
+    doc: "Where a Route 53 alias points to.",
+    quiet: false,
+    relations: &[],
+    fields: &[
         field(
-            "alias",
-            Kind::Later { fix: "list the addresses instead; an alias needs a later version" },
-            Default::Derived,
-            "",
-            "",
+            "name",
+            Kind::Text(&rule::TARGET_HOST),
+            Default::Required,
+            "name = \"web-1234.us-east-1.elb.amazonaws.com\"",
+            "DNS name of the load balancer, distribution or record.",
         ),
         field(
-            "cname",
-            Kind::Later { fix: "list the addresses instead; a host name needs a later version" },
-            Default::Derived,
-            "",
-            "",
+            "zone_id",
+            Kind::Text(&rule::ZONE_ID),
+            Default::Required,
+            "zone_id = \"Z35SXDOTRQ7X7K\"",
+            "Hosted zone of that name, not of ours: the load balancer's, as AWS lists it.",
+        ),
+        field(
+            "evaluate_target_health",
+            Kind::Bool,
+            Default::Bool(false),
+            "evaluate_target_health = false",
+            "Whether Route 53 also leaves out an unhealthy target by itself.",
         ),
     ],
 };

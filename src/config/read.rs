@@ -126,21 +126,24 @@ impl Reader<'_> {
                     }
                 }
                 Relation::AnyOf(keys) | Relation::ExactlyOne(keys) if strict == Strict::Yes => {
-                    let given = keys.iter().filter(|k| fields.is_given(k)).count();
-                    let list: Vec<String> = keys.iter().map(|k| format!("`{k}`")).collect();
-                    let examples: Vec<String> =
-                        keys.iter().filter_map(|k| fields.table.field(k)).map(|f| format!("`{}`", f.example)).collect();
-                    if given == 0 {
-                        let what = format!("neither {} is given", list.join(" nor "));
+                    let listed = |keys: &[&str]| keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>();
+                    let given: Vec<&str> = keys.iter().copied().filter(|k| fields.is_given(k)).collect();
+                    if given.is_empty() {
+                        let examples: Vec<String> = keys
+                            .iter()
+                            .filter_map(|k| fields.table.field(k))
+                            .map(|f| format!("`{}`", f.example))
+                            .collect();
+                        let what = format!("neither {} is given", listed(keys).join(" nor "));
                         let fix = format!("add {}", examples.join(" or "));
                         if fields.table.is_top() {
                             self.source.error_whole(what, fix);
                         } else {
                             self.error(&fields.span.clone(), what, fix);
                         }
-                    } else if given > 1 && matches!(relation, Relation::ExactlyOne(_)) {
-                        let all = if keys.len() == 2 { "both" } else { "all" };
-                        let what = format!("{} are {all} given", list.join(" and "));
+                    } else if given.len() > 1 && matches!(relation, Relation::ExactlyOne(_)) {
+                        let all = if given.len() == 2 { "both" } else { "all" };
+                        let what = format!("{} are {all} given", listed(&given).join(" and "));
                         self.error(&fields.span.clone(), what, "keep one of them");
                     }
                 }
@@ -264,21 +267,7 @@ impl Reader<'_> {
                 self.json("", members, path, &mut map);
                 Value::Map(map)
             }
-            (Kind::Partly { now, later, fix }, other) => {
-                let beyond = match (now, other) {
-                    (Kind::Int { min, max }, DeValue::Integer(i)) => {
-                        !integer(i).is_some_and(|i| (*min..=*max).contains(&i))
-                    }
-                    (_, DeValue::String(text)) => later.contains(&text.as_ref()),
-                    _ => false,
-                };
-                if beyond {
-                    let text = self.source.text().get(at.clone()).unwrap_or("…").to_owned();
-                    return self.bad(&at, format!("`{path} = {text}` is not supported by this version"), *fix);
-                }
-                self.value(now, path, example, tree)
-            }
-            (Kind::Later { fix }, _) => self.bad(&at, format!("`{path}` is not supported by this version"), *fix),
+            (Kind::Misnamed { fix }, _) => self.bad(&at, format!("unknown key `{path}`"), *fix),
             _ => self.mistyped(kind, path, example, tree),
         }
     }
@@ -362,7 +351,7 @@ impl Reader<'_> {
 
     fn unknown(&mut self, table: &'static Table, key: &str, at: &Span) {
         let what = format!("unknown key `{}`", table.path(key));
-        let known = || table.fields.iter().filter(|f| !matches!(f.kind, Kind::Later { .. })).map(|f| f.key);
+        let known = || table.fields.iter().filter(|f| !matches!(f.kind, Kind::Misnamed { .. })).map(|f| f.key);
         let homes = homes(self.top, key);
         let header = header(self.top, table).unwrap_or_else(|| format!("`{}`", table.name));
         let fix = if !table.is_top() && self.top.field(key).is_some() {
@@ -389,7 +378,7 @@ impl Reader<'_> {
 fn homes(top: &'static Table, key: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (child, header) in top.children() {
-        if child.field(key).is_some_and(|f| !matches!(f.kind, Kind::Later { .. })) {
+        if child.field(key).is_some_and(|f| !matches!(f.kind, Kind::Misnamed { .. })) {
             found.push(header);
         }
         found.extend(homes(child, key));
@@ -442,7 +431,6 @@ fn fits(kind: &Kind, value: &DeValue<'_>) -> bool {
         Kind::List { .. } | Kind::Tables { .. } => value.is_array(),
         Kind::Map { .. } | Kind::Table(_) | Kind::Overrides(_) | Kind::Json => value.is_table(),
         Kind::Either(kinds) => kinds.iter().any(|k| fits(k, value)),
-        Kind::Partly { now, .. } => fits(now, value),
-        Kind::Later { .. } => true,
+        Kind::Misnamed { .. } => true,
     }
 }

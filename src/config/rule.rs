@@ -30,6 +30,8 @@ pub static LABEL: Rule = Rule { pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
 pub static RECORD: Rule =
     Rule { pattern: r"^(\*|[A-Za-z0-9_-]{1,63})(\.[A-Za-z0-9_-]{1,63})*\.?$", never: "", check: record };
 pub static ZONE: Rule = Rule { pattern: r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$", never: "", check: zone };
+pub static TARGET_HOST: Rule =
+    Rule { pattern: r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+\.?$", never: r"^[0-9.]+$", check: target_host };
 pub static ZONE_ID: Rule = Rule { pattern: "^(/hostedzone/)?[A-Z0-9]{1,32}$", never: "", check: zone_id };
 pub static ADDRESS: Rule = Rule {
     pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)$",
@@ -56,6 +58,12 @@ pub static SOCKET: Rule =
     Rule { pattern: r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$", never: "", check: |text| socket(text).map(drop) };
 pub static ROLE: Rule = Rule { pattern: "^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$", never: "", check: role };
 pub static CRON: Rule = Rule { pattern: r"^\S+(\s+\S+){3,4}\s+[^0-9\s]+$", never: "", check: super::calendar::cron };
+pub static CRON_OR_OFF: Rule = Rule {
+    pattern: r"^(off|\S+(\s+\S+){3,4}\s+[^0-9\s]+)$",
+    never: "",
+    check: |text| if text == "off" { Ok(()) } else { super::calendar::cron(text) },
+};
+pub static EXCHANGE: Rule = Rule { pattern: r"^[\s\S]{1,1024}$", never: "", check: exchange };
 pub static TIMEZONE: Rule =
     Rule { pattern: "^[A-Za-z0-9_+/-]+$", never: "", check: |text| super::calendar::timezone(text).map(drop) };
 pub static GLOB: Rule = Rule { pattern: ".", never: "", check: glob };
@@ -87,6 +95,39 @@ fn zone(text: &str) -> Result<(), Advice> {
         return advise(format!("`{text}` is no zone"), "write the zone's name without `*.`, for example `example.com`");
     }
     Ok(())
+}
+
+/// A name that a record may point to.
+fn target_host(text: &str) -> Result<(), Advice> {
+    if text.parse::<IpAddr>().is_ok() {
+        return advise(format!("`{text}` is an address"), format!("write `addresses = [\"{text}\"]`"));
+    }
+    if text.contains("://") || text.contains('/') {
+        return advise(
+            format!("`{text}` is no host name"),
+            "leave scheme and path out; the path goes into `check.path`",
+        );
+    }
+    if text.contains(':') {
+        return advise(format!("`{text}` is no host name"), "leave the port out; it goes into `port` of `[check]`");
+    }
+    match RecordName::new(text) {
+        Ok(name) if name.as_str().starts_with('*') => {
+            advise(format!("`{text}` is a wildcard; nothing can point to it"), "write one host name")
+        }
+        Ok(name) if !name.as_str().contains('.') || name.as_str().bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            advise(format!("`{text}` is no full host name"), "write a full name such as `lb.example.net`")
+        }
+        Ok(_) => Ok(()),
+        Err(e) => advise(e.to_string(), "write a full name such as `lb.example.net`"),
+    }
+}
+
+fn exchange(text: &str) -> Result<(), Advice> {
+    if (1..=1024).contains(&text.len()) {
+        return Ok(());
+    }
+    advise(format!("the text has {} bytes; it must have 1 to 1024", text.len()), "write a short word such as `PING`")
 }
 
 fn zone_id(text: &str) -> Result<(), Advice> {

@@ -30,7 +30,7 @@ fn document(top: &'static Table, title: &str) -> Value {
 
 fn table(table: &'static Table, strict: bool) -> Value {
     let mut properties = Map::new();
-    for field in table.fields.iter().filter(|f| !matches!(f.kind, Kind::Later { .. })) {
+    for field in table.fields.iter().filter(|f| !matches!(f.kind, Kind::Misnamed { .. })) {
         properties.insert(field.key.into(), property(field, strict));
     }
     let required: Vec<&str> =
@@ -120,8 +120,7 @@ fn kind(of: &'static Kind) -> Value {
         }
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(kind).collect::<Vec<_>>() }),
         Kind::Json => json_fields(4),
-        Kind::Partly { now, .. } => kind(now),
-        Kind::Later { .. } => json!(false),
+        Kind::Misnamed { .. } => json!(false),
     }
 }
 

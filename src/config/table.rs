@@ -86,15 +86,8 @@ pub enum Kind {
     Either(&'static [Kind]),
     /// Scalars and tables of them: fields of a JSON answer.
     Json,
-    /// A value that a later version may allow: the inner kind says what this one does.
-    Partly {
-        now: &'static Kind,
-        /// Values that are known but not supported.
-        later: &'static [&'static str],
-        fix: &'static str,
-    },
-    /// A key that is known but not supported by this version.
-    Later {
+    /// A name that people try, for which another one is right.
+    Misnamed {
         fix: &'static str,
     },
 }
@@ -163,8 +156,7 @@ impl Kind {
                 let list: Vec<String> = kinds.iter().map(Kind::wanted).collect();
                 list.join(" or ")
             }
-            Kind::Partly { now, .. } => now.wanted(),
-            Kind::Later { .. } => "left out".into(),
+            Kind::Misnamed { .. } => "left out".into(),
         }
     }
 }

@@ -232,11 +232,14 @@ impl Fence {
     }
 }
 
+/// Longest [`target_token`].
+pub const MAX_TOKEN: usize = 24;
+
 /// `to=` of the targets published: their names joined by `/`, or `x-` and 12 hex digits of their
 /// hash when longer than 24.
 pub fn target_token(names: &[&str]) -> String {
     let text = names.join("/");
-    if text.len() <= 24 {
+    if text.len() <= MAX_TOKEN {
         return text;
     }
     let parts: Vec<&str> = std::iter::once("to").chain(names.iter().copied()).collect();

@@ -55,15 +55,15 @@ impl Evacuation {
         self.moves.clear();
     }
 
-    /// Regions that more policies left than may move otherwise, because they were dead.
-    fn evacuated(&self, guard: &GuardSettings, allowed: u32, now: Tick) -> BTreeSet<&RegionName> {
+    /// Dead regions that more than `guard.floor` policies left: more than a few faults.
+    fn evacuated(&self, guard: &GuardSettings, now: Tick) -> BTreeSet<&RegionName> {
         let mut left: BTreeMap<&RegionName, u32> = BTreeMap::new();
         for m in self.recent(guard, now).filter(|m| m.dead) {
             if let Some(region) = &m.from {
                 *left.entry(region).or_default() += 1;
             }
         }
-        left.into_iter().filter(|(_, n)| *n > allowed).map(|(region, _)| region).collect()
+        left.into_iter().filter(|(_, n)| *n > guard.floor).map(|(region, _)| region).collect()
     }
 
     fn recent(&self, guard: &GuardSettings, now: Tick) -> impl Iterator<Item = &Left> {
@@ -90,7 +90,7 @@ fn allowed(shared: &Shared) -> u32 {
 pub(super) fn say(p: &PolicyState, shared: &Shared, now: Tick, want: &Want) -> Say {
     let guard = &shared.settings.guard;
     let allowed = allowed(shared);
-    let evacuated = shared.evacuation.evacuated(guard, allowed, now);
+    let evacuated = shared.evacuation.evacuated(guard, now);
     let per = human(guard.per);
     let entering = |region: &RegionName| {
         let fresh = want.to.iter().flat_map(|to| to.iter()).filter(|i| !p.is_published(*i));

@@ -411,7 +411,10 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     let changes = plan.changes();
     let comment = format!("failoverd {} {} epoch {}", p.policy.id, kind, plan.epoch());
     // Sent before, it is counted already.
-    if matches!(kind, Kind::Failover | Kind::Failback | Kind::Trim) && write.is_automatic() && !write.counted {
+    if matches!(kind, Kind::Failover | Kind::Failback | Kind::Trim | Kind::Fill)
+        && write.is_automatic()
+        && !write.counted
+    {
         let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
         evacuation.record(p, sight, &settings.guard, cx.now.mono);
     }

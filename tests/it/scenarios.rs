@@ -1,9 +1,11 @@
 //! Text scenarios: events by time → what the engine did and why. Each file under `scenarios/` has
 //! a setup, a script and, after `----`, the expected record of the run; `UPDATE=1` rewrites it.
 //!
-//! Setup lines: `set key=value …`, `target NAME ADDRESS PRIORITY`, `records NAME …`,
-//! `start TARGET|ADDRESS|nothing [adopted|bare|foreign]`. Script lines: `<seconds>s <step>`,
-//! steps as in `world.rs`; the last is `<seconds>s end`.
+//! Setup lines: `set key=value …`, `target NAME ADDRESS PRIORITY` or `target NAME PRIORITY REGION
+//! CONTENT` (content: `192.0.2.1,2001:db8::1`, `host lb.example.net` or `alias lb.example.net Z123
+//! [eval]`), `records NAME …`, `witness NAME [REGION]`, `start TARGETS|VALUE|nothing
+//! [adopted|bare|foreign]`. Script lines: `<seconds>s <step>`, steps as in `world/script.rs`; the
+//! last is `<seconds>s end`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use failoverd::domain::*;
 use failoverd::engine::Mode;
 
 use crate::golden;
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, alias_of};
 
 #[test]
 fn every_scenario_runs_as_it_is_written() {
@@ -34,7 +36,8 @@ fn every_scenario_runs_as_it_is_written() {
 /// Runs one scenario; the record of the run.
 fn check(input: &str) -> String {
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
-    let mut targets: Vec<(String, String, i32)> = Vec::new();
+    let mut targets: Vec<Written> = Vec::new();
+    let mut witnesses: Vec<(String, Option<String>)> = Vec::new();
     let mut records = vec!["www.example.com".to_owned()];
     let mut start = "nothing bare".to_owned();
     let mut script: Vec<(u64, String)> = Vec::new();
@@ -46,7 +49,11 @@ fn check(input: &str) -> String {
             ),
             "target" => {
                 let words: Vec<&str> = rest.split_whitespace().collect();
-                targets.push((words[0].into(), words[1].into(), words[2].parse().unwrap()));
+                targets.push(target_line(&words));
+            }
+            "witness" => {
+                let mut words = rest.split_whitespace().map(str::to_owned);
+                witnesses.push((words.next().unwrap(), words.next()));
             }
             "records" => records = rest.split_whitespace().map(str::to_owned).collect(),
             "start" => start = rest.to_owned(),
@@ -56,7 +63,7 @@ fn check(input: &str) -> String {
             }
         }
     }
-    let mut world = World::new(setup(&keys, &targets, &records));
+    let mut world = World::new(setup(&keys, targets, &records, &witnesses));
     world.script_now(&format!("start {start}"));
     let (end, _) = script.pop().filter(|(_, what)| what == "end").expect("the last step is `end`");
     for (at, line) in &script {
@@ -66,7 +73,34 @@ fn check(input: &str) -> String {
     world.log.join("\n")
 }
 
-fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], records: &[String]) -> Setup {
+/// Name, priority, region and content of a target.
+type Written = (String, i32, String, Content);
+
+fn target_line(words: &[&str]) -> Written {
+    let addresses = |list: &str| {
+        Content::Addresses(AddressSet::new(list.split(',').map(|address| address.parse().unwrap())).unwrap())
+    };
+    let content = |words: &[&str]| match words {
+        ["host", name] => Content::Host(RecordName::new(name).unwrap()),
+        ["alias", alias @ ..] => Content::Alias(alias_of(alias)),
+        [list] => addresses(list),
+        other => panic!("`{other:?}` is no content"),
+    };
+    match words {
+        [name, list, priority] => ((*name).into(), priority.parse().unwrap(), (*name).into(), addresses(list)),
+        [name, priority, region, what @ ..] => {
+            ((*name).into(), priority.parse().unwrap(), (*region).into(), content(what))
+        }
+        other => panic!("`target {other:?}` has too few words"),
+    }
+}
+
+fn setup(
+    keys: &BTreeMap<String, String>,
+    targets: Vec<Written>,
+    records: &[String],
+    witnesses: &[(String, Option<String>)],
+) -> Setup {
     let text = |key: &str, default: &str| keys.get(key).cloned().unwrap_or_else(|| default.to_owned());
     let secs =
         |key: &str, default: &str| Duration::from_millis((text(key, default).parse::<f64>().unwrap() * 1000.0) as u64);
@@ -82,23 +116,25 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
         settle: number("settle", "1"),
         confirm: secs("confirm", "8"),
     };
-    let target = |(name, address, priority): &(String, String, i32)| Target {
-        name: TargetName::new(name).unwrap(),
-        region: RegionName::new(name).unwrap(),
-        priority: *priority,
-        content: Content::Addresses(AddressSet::new(address.split(',').map(|a| a.parse().unwrap())).unwrap()),
+    let target = |(name, priority, region, content): Written| Target {
+        name: TargetName::new(&name).unwrap(),
+        region: RegionName::new(&region).unwrap(),
+        priority,
+        content,
         check: check.clone(),
     };
+    let zone = RecordName::new(&text("zone", "example.com")).unwrap();
+    let answers = number("answers", "1");
     let policy = Policy {
         id: PolicyId::new("web").unwrap(),
-        zone: ZoneRef { name: Some(crate::world::zone_name()), id: None },
+        zone: ZoneRef { name: Some(zone.clone()), id: None },
         records,
         ttl: Ttl::new(number("ttl", "30")).unwrap(),
-        answers: 1,
-        min_active: 1,
-        importance: 0,
+        answers,
+        min_active: number("min_active", &answers.div_ceil(2).to_string()),
+        importance: text("importance", "0").parse().unwrap(),
         adopt: if text("adopt", "auto") == "auto" { Adopt::Auto } else { Adopt::Manual },
-        targets: targets.iter().map(target).collect(),
+        targets: targets.into_iter().map(target).collect(),
         failover: Failover {
             hold_down: secs("hold_down", "60"),
             flap_budget: number("flap", "4"),
@@ -121,11 +157,12 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
         observe: secs("observe", "30"),
         reconcile: secs("reconcile", "300"),
         notify: Vec::new(),
-        config_hash: "0a1b2c3d".into(),
+        config_hash: text("config", "0a1b2c3d"),
     };
-    let witness = |i: u32| Witness {
-        name: WitnessName::new(&format!("w{i}")).unwrap(),
-        region: None,
+    let plain = (1..=number("witnesses", "0")).map(|i| (format!("w{i}"), None));
+    let witness = |(name, region): (String, Option<String>)| Witness {
+        name: WitnessName::new(&name).unwrap(),
+        region: region.map(|region| RegionName::new(&region).unwrap()),
         kind: WitnessKind::Tcp("127.0.0.1:9".parse().unwrap()),
     };
     let settings = FleetSettings {
@@ -141,9 +178,9 @@ fn setup(keys: &BTreeMap<String, String>, targets: &[(String, String, i32)], rec
             timeout: secs("verify", "120"),
         },
         guard: GuardSettings { max_changed: 0.3, per: Duration::from_secs(600), floor: 10 },
-        witnesses: (1..=number("witnesses", "0")).map(witness).collect(),
-        rehearsal: None,
+        witnesses: plain.chain(witnesses.iter().cloned()).map(witness).collect(),
+        rehearsal: keys.get("rehearsal").cloned(),
     };
     let mode = if text("mode", "active") == "observe" { Mode::Observe } else { Mode::Active };
-    Setup { policy, settings, insync: secs("insync", "20"), mode }
+    Setup { zone, policy, settings, insync: secs("insync", "20"), mode }
 }

@@ -1,21 +1,25 @@
 //! A small deterministic world around the real engine: targets, witnesses, a zone with Route 53's
 //! rules, name servers, a store and a clock. It decides nothing; it answers actions with events.
 
+mod hands;
 mod record;
 mod script;
 mod zone;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use failoverd::domain::*;
 use failoverd::engine::action::{Action, ApiCall};
-use failoverd::engine::event::{CommandReply, Event, Probed, Witnessed};
+use failoverd::engine::event::{CommandReply, Event, Probed, SavedPlan, Witnessed};
+use failoverd::engine::fence::fence_name;
 use failoverd::engine::intent::Intent;
 use failoverd::engine::journal::{PolicySnapshot, Restored};
 use failoverd::engine::zone::*;
 use failoverd::engine::{Fleet, Mode, next_deadline, step};
 
+pub use hands::alias_of;
 use record::summary;
 use zone::{ApiMode, Zone};
 
@@ -26,6 +30,7 @@ const API_LATENCY: u64 = 40;
 /// Everything a scenario can set before it starts.
 #[derive(Clone)]
 pub struct Setup {
+    pub zone: RecordName,
     pub policy: Policy,
     pub settings: FleetSettings,
     pub insync: Duration,
@@ -45,6 +50,12 @@ pub struct World {
     n: u64,
     due: BTreeMap<(u64, u64), Due>,
     outcomes: Vec<Outcome>,
+    /// What a probe at the published address tells, where it differs from the others.
+    published: BTreeMap<TargetIdx, Outcome>,
+    /// Who serves the zone, as the world outside finds; `None`: it cannot be told.
+    delegation: Option<Vec<String>>,
+    /// A plan a person saved.
+    saved: Option<SavedPlan>,
     fast: bool,
     /// Incremented to make probes scheduled before a change of pace void.
     pace: u64,
@@ -58,6 +69,8 @@ pub struct World {
     /// Requests that never left are not logged.
     quiet: bool,
     zone: Zone,
+    /// Someone other than us emptied the record.
+    emptied: bool,
     store_works: bool,
     snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     intents: BTreeMap<String, Intent>,
@@ -69,6 +82,12 @@ impl World {
     pub fn new(setup: Setup) -> World {
         let targets = setup.policy.targets.len();
         let witnesses = setup.settings.witnesses.len();
+        let mut zone = Zone::new(setup.zone.clone());
+        for (n, target) in (1u8..).zip(&setup.policy.targets) {
+            let addresses: [IpAddr; 2] =
+                [Ipv4Addr::new(203, 0, 113, n).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()).into()];
+            zone.hosts.extend(target.content.host().map(|host| (host.clone(), addresses.into())));
+        }
         World {
             setup,
             fleet: None,
@@ -76,6 +95,9 @@ impl World {
             n: 0,
             due: BTreeMap::new(),
             outcomes: vec![Outcome::Up; targets],
+            published: BTreeMap::new(),
+            delegation: Some(zone.name_servers.clone()),
+            saved: None,
             fast: false,
             pace: 0,
             witnesses: vec![true; witnesses],
@@ -83,7 +105,8 @@ impl World {
             calls: 0,
             peer_behind: 0,
             quiet: false,
-            zone: Zone::new(),
+            zone,
+            emptied: false,
             store_works: true,
             snapshots: BTreeMap::new(),
             intents: BTreeMap::new(),
@@ -168,12 +191,10 @@ impl World {
 
     /// I2: a name that was published once never becomes empty but by a person's hand.
     fn check_invariants(&self) {
+        let types = self.setup.policy.record_types();
         for name in &self.setup.policy.records {
-            let writes = self.zone.accepted();
-            let empty = self.zone.get(name, "A").is_none();
-            let by_hand = self.log.iter().any(|l| l.contains("hand deletes record"))
-                || self.log.iter().any(|l| l.contains("start nothing"));
-            assert!(writes == 0 || !empty || by_hand, "{name} is empty");
+            let empty = !types.iter().any(|t| self.zone.get(name, t.as_str()).is_some());
+            assert!(self.zone.accepted() == 0 || !empty || self.emptied, "{name} is empty");
         }
     }
 
@@ -244,7 +265,7 @@ impl World {
                 }
                 Action::ProbeByName { policy, target, address } => {
                     let now = self.now().mono;
-                    let outcome = self.outcomes[target.index()];
+                    let outcome = self.published.get(&target).copied().unwrap_or(self.outcomes[target.index()]);
                     let probe = Probed { policy, target, started: now, ended: Tick(now.0 + PROBE_LATENCY), outcome };
                     self.push(self.now + PROBE_LATENCY, Due::Deliver(Event::ByName { policy, address, probe }));
                 }
@@ -274,7 +295,10 @@ impl World {
                     }
                     self.push(self.now + 2, Due::Deliver(Event::Persisted { seq }));
                 }
-                Action::LookUpDelegation { .. } => {}
+                Action::LookUpDelegation { zone, .. } => {
+                    let servers = self.delegation.clone();
+                    self.push(self.now + 30, Due::Deliver(Event::Delegated { zone, servers }));
+                }
                 Action::Reply { reply, .. } => match reply {
                     CommandReply::Accepted(text) => self.say(format!("reply      ok: {text}")),
                     CommandReply::Refused(text) => self.say(format!("reply      refused: {text}")),
@@ -293,11 +317,17 @@ impl World {
         };
         let event = match call {
             ApiCall::ResolveZone { zone, .. } => {
-                let info =
-                    ZoneInfo { id: ZoneId::new("Z1"), name: zone_name(), name_servers: Vec::new(), private: false };
+                let zoned = &self.zone;
+                let info = ZoneInfo {
+                    id: zoned.id.clone(),
+                    name: zoned.name.clone(),
+                    name_servers: zoned.name_servers.clone(),
+                    private: zoned.private,
+                };
                 Event::ZoneResolved { zone, result: failing.map_or(Ok(info), Err) }
             }
-            ApiCall::ReadRecord { policy, record, name, fence, .. } => {
+            ApiCall::ReadRecord { policy, record, zone, name, fence } => {
+                let failing = failing.or_else(|| self.no_such_zone(&zone));
                 let read = RecordRead { sets: self.zone.at(&name), fence: self.zone.at(&fence) };
                 Event::Read { policy, record, result: failing.map_or(Ok(read), Err), calls: 2 }
             }
@@ -310,9 +340,12 @@ impl World {
                 };
                 Event::Synced { intent, result: failing.map_or(Ok(status), Err) }
             }
-            ApiCall::Write { batch, changes, .. } => {
+            ApiCall::Write { batch, zone, changes, .. } => {
                 assert!(self.setup.mode == Mode::Active, "I14: an observing engine emitted a write");
-                let answer = self.zone.write(self.now, &changes);
+                let answer = match self.no_such_zone(&zone) {
+                    Some(error) => WriteAnswer::Refused { code: RefusedCode::NoSuchZone, message: error.message },
+                    None => self.zone.write(self.now, &changes),
+                };
                 let text = match &answer {
                     WriteAnswer::Accepted { .. } => "accepted".to_owned(),
                     WriteAnswer::Refused { code, .. } => format!("refused {code:?}"),
@@ -327,8 +360,20 @@ impl World {
         };
         self.push(self.now + API_LATENCY, Due::Deliver(event));
     }
+
+    fn no_such_zone(&self, asked: &ZoneId) -> Option<ApiError> {
+        let gone = *asked != self.zone.id;
+        gone.then(|| ApiError { kind: ApiErrorKind::NoSuchZone, message: format!("no hosted zone {asked}") })
+    }
+
+    /// The records and their fences.
+    fn records(&self) -> Vec<(RecordName, RecordName)> {
+        let fence = |name: &RecordName| fence_name(name, &self.zone.name).unwrap();
+        self.setup.policy.records.iter().map(|name| (name.clone(), fence(name))).collect()
+    }
 }
 
-pub fn zone_name() -> RecordName {
-    RecordName::new("example.com").unwrap()
+/// Seconds since 1970 on a clock that is `behind` milliseconds behind.
+fn unix_now(now: u64, behind: u64) -> u64 {
+    UnixMs(WALL + now - behind).secs()
 }

@@ -2,13 +2,14 @@
 //! the end. The golden records of the scenarios are made of these lines; nothing here decides.
 
 use failoverd::domain::*;
-use failoverd::engine::fence::{FenceValue, fence_name, unquote};
+use failoverd::engine::fence::{FenceValue, unquote};
+use failoverd::engine::journal::PolicySnapshot;
 use failoverd::engine::notice::{Notice, Place};
 use failoverd::engine::report;
-use failoverd::engine::zone::Change;
+use failoverd::engine::zone::{Change, LiveSet};
 
 use super::zone::set_of;
-use super::{WALL, World, zone_name};
+use super::{WALL, World};
 
 impl World {
     pub(super) fn say(&mut self, text: impl AsRef<str>) {
@@ -70,7 +71,22 @@ impl World {
             s.frozen.is_some(),
             s.failback_blocked,
             s.unverified
-        )
+        ) + &self.snapshot_more(s)
+    }
+
+    /// What only some snapshots have.
+    fn snapshot_more(&self, s: &PolicySnapshot) -> String {
+        let mut more = String::new();
+        for d in &s.drained {
+            more += &format!("; {} drained{} by {}", d.target, if d.hard { " hard" } else { "" }, d.by);
+        }
+        if !s.trims.is_empty() || !s.fills.is_empty() {
+            more += &format!("; trims {}, fills {}", s.trims.len(), s.fills.len());
+        }
+        if let Some(r) = &s.rehearsal {
+            more += &format!("; rehearsal {}: {}", if r.ok { "ok" } else { "failed" }, r.detail);
+        }
+        more
     }
 
     pub(super) fn report(&mut self) {
@@ -116,6 +132,20 @@ impl World {
                 m.detail
             ));
         }
+        for d in r.targets.iter().filter_map(|t| Some((&t.name, t.drained.as_ref()?))) {
+            self.say(format!("REPORT       {} drained: {}", d.0, d.1));
+        }
+        for o in &r.obstacles {
+            let blocks = if o.blocks.is_empty() { "nothing".into() } else { listed(&o.blocks) };
+            self.say(format!("REPORT       obstacle at {}, blocks {blocks}: {}; {}", o.record, o.text, o.next));
+        }
+        if let Some(rehearsal) = &r.rehearsal {
+            self.say(format!(
+                "REPORT       rehearsal {}: {}",
+                if rehearsal.ok { "ok" } else { "failed" },
+                rehearsal.detail
+            ));
+        }
         for refusal in r.refusals {
             self.say(format!("REPORT       {:?}: {}; {}", refusal.rule, refusal.text, refusal.change));
         }
@@ -123,12 +153,11 @@ impl World {
 
     pub(super) fn zone_text(&self) -> String {
         let mut parts = Vec::new();
-        for name in &self.setup.policy.records {
-            let set = self.zone.get(name, "A");
-            parts.push(set.map_or(format!("{name} nothing"), |s| {
-                format!("{name} A {} ttl {}", s.values.join(","), s.ttl.unwrap_or(0))
-            }));
-            let fence = self.zone.get(&fence_name(name, &zone_name()).unwrap(), "TXT");
+        for (name, fence) in self.records() {
+            let sets: Vec<String> = self.zone.at(&name).iter().map(set_text).collect();
+            let sets = if sets.is_empty() { "nothing".into() } else { sets.join(" + ") };
+            parts.push(format!("{name} {sets}"));
+            let fence = self.zone.get(&fence, "TXT");
             let text = fence.and_then(|s| unquote(&s.values[0]));
             parts.push(match text.as_deref().map(FenceValue::parse) {
                 None => "no fence".into(),
@@ -143,17 +172,33 @@ impl World {
                 ),
                 Some(Err(why)) => format!("fence unusable: {why}"),
             });
+            if fence.is_some_and(|f| f.values.len() > 1) {
+                parts.push("more than one value in the fence".into());
+            }
         }
         parts.join("; ")
     }
 }
 
+fn set_text(set: &LiveSet) -> String {
+    let id = |what: &str, id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!(" {what} {id}"));
+    let content = match &set.alias {
+        Some(alias) => alias.to_string(),
+        None => format!("{} ttl {}", set.values.join(","), set.ttl.unwrap_or(0)),
+    };
+    let more = [id("id", &set.routing), id("health", &set.health_check), id("traffic", &set.traffic_policy)].concat();
+    format!("{} {content}{more}", set.rtype)
+}
+
 pub(super) fn summary(changes: &[Change]) -> String {
     let one = |c: &Change| {
         let op = format!("{:?}", c.op).to_uppercase();
-        let what = match unquote(&set_of(c).values[0]).map(|t| FenceValue::parse(&t)) {
-            Some(Ok(v)) => format!("e={} k={} m={}", v.epoch, v.kind, v.mode.as_str()),
-            _ => set_of(c).values.join(","),
+        let set = set_of(c);
+        let fence = set.values.first().and_then(|v| unquote(v)).map(|text| FenceValue::parse(&text));
+        let what = match (&set.alias, fence) {
+            (Some(alias), _) => alias.to_string(),
+            (_, Some(Ok(v))) => format!("e={} k={} m={}", v.epoch, v.kind, v.mode.as_str()),
+            _ => set.values.join(","),
         };
         format!("{op} {} {what}", c.rtype)
     };

@@ -1,21 +1,43 @@
 //! The script's vocabulary: what a step changes in the world, by the words it is written with.
+//! TARGETS is one target's name or several joined by `+`; text between double quotes is one word.
+//!
+//! - `TARGET up | refuses | hangs | status N | no-such-name | wrong-answer | unreachable | no-resolver`;
+//!   `TARGET published …`: only its probe at the published address tells this; `TARGET published same`.
+//! - `witnesses answer | fail | hang`, `witness N answers | fails`, `window opens | closes`.
+//! - `cmd [all] switch TARGETS [drain 30s] | failback | drain TARGET [hard] | undrain TARGET | release |
+//!   takeover CLUSTER | force TARGETS | adopt TARGETS [repair] | apply | freeze | unfreeze | ack`;
+//!   `save [KIND TARGETS [config=HASH]]`: the plan that `apply` carries out, on the zone as it is now.
+//! - `hand puts NAME TYPE TTL VALUE… [id=… health=… traffic=…]`, `hand puts NAME TYPE alias HOST ZONE [eval]`,
+//!   `hand removes NAME TYPE [id]`, `hand sets [RECORD] TARGETS|VALUE`, `hand ttl N`, `hand deletes record`,
+//!   `hand rolls back`: a person edits the zone.
+//! - `hand deletes fence`, `hand spoils fence`, `hand fence [RECORD] ttl N | second "TXT" | raw "TXT" |
+//!   set KEY=VALUE…`: `v=2` is a newer version, `o=other/a` another cluster, `m=released` given up.
+//! - `peer KIND [TARGETS] [KEY=VALUE…]`: another instance of our cluster writes the next epoch; `other …`:
+//!   another cluster does. KIND is any kind of write, `freezes` or `unfreezes`; keys are the fence's.
+//!   `peer clock behind SECONDS`.
+//! - `api up | down | denies | denies-writes | lost-after | lost-before | throttles N | busy N`, `late lands`,
+//!   `zone refuses NAME [unnamed]`, `zone accepts NAME`, `zone recreated`, `zone private`, `calls`, `quiet`.
+//! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
+//!   `delegation HOST… | unknown`, `rehearsal due`.
+//! - `store works | fails`, `restart [empty|observe]`, `report`.
+
+use std::time::Duration;
 
 use failoverd::domain::*;
-use failoverd::engine::Mode;
-use failoverd::engine::event::{Command, CommandKind, Event};
-use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, fence_name, quote, unquote};
-use failoverd::engine::intent::Kind;
+use failoverd::engine::event::{Command, CommandKind, Event, SavedPlan};
+use failoverd::engine::{Mode, report};
 
+use super::hands::{kind_of, words_of};
 use super::record::summary;
 use super::zone::{ApiMode, DnsMode};
-use super::{Due, World, zone_name};
+use super::{Due, World};
 
 impl World {
     pub(super) fn script(&mut self, line: &str) {
         if line != "report" {
             self.say(format!("> {line}"));
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = words_of(line);
         match words.as_slice() {
             ["restart", rest @ ..] => {
                 if rest == ["empty"] {
@@ -28,13 +50,25 @@ impl World {
                 self.due.retain(|_, due| matches!(due, Due::Script(_)));
                 self.start();
             }
-            ["freeze"] => self.command(CommandKind::Freeze),
-            ["unfreeze"] => self.command(CommandKind::Unfreeze),
-            ["ack"] => self.command(CommandKind::Ack),
-            ["adopt", target] => self.command(CommandKind::Adopt {
-                to: Members::one(self.setup.policy.target_named(target).unwrap()),
-                repair: false,
-            }),
+            ["freeze" | "unfreeze" | "ack"] | ["adopt", ..] => self.person(&words),
+            ["cmd", rest @ ..] => self.person(rest),
+            ["save", rest @ ..] => self.save(rest),
+            ["rehearsal", "due"] => self.feed(Event::RehearsalDue),
+            ["delegation", "unknown"] => self.delegation = None,
+            ["delegation", hosts @ ..] => self.delegation = Some(hosts.iter().map(|h| (*h).to_owned()).collect()),
+            ["host", name, addresses @ ..] => {
+                let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+                self.zone.hosts.insert(RecordName::new(name).unwrap(), addresses);
+            }
+            ["zone", "recreated"] => {
+                self.emptied = true;
+                self.zone.recreate();
+            }
+            ["zone", "private"] => self.zone.private = true,
+            ["zone", "refuses", name, rest @ ..] => {
+                self.zone.refused.insert(RecordName::new(name).unwrap(), rest != ["unnamed"]);
+            }
+            ["zone", "accepts", name] => drop(self.zone.refused.remove(&RecordName::new(name).unwrap())),
             ["witnesses", "hang"] => self.witnesses_hang = true,
             ["witnesses", what] => {
                 self.witnesses_hang = false;
@@ -52,6 +86,7 @@ impl World {
             ["api", "denies-writes"] => self.zone.api = ApiMode::DeniesWrites,
             ["api", "lost-after"] => self.zone.api = ApiMode::LostAfterCommit,
             ["api", "lost-before"] => self.zone.api = ApiMode::LostBeforeCommit,
+            ["api", "busy", n] => self.zone.api = ApiMode::Busy(n.parse().unwrap()),
             ["api", "throttles", n] => self.zone.api = ApiMode::Throttles(n.parse().unwrap()),
             ["late", "lands"] => {
                 for changes in self.zone.late() {
@@ -64,131 +99,103 @@ impl World {
             }
             ["hand", rest @ ..] => self.hand(rest),
             ["start", rest @ ..] => self.begin_zone(rest),
-            ["peer", "failover", target] => self.peer(Kind::Failover, FenceMode::Auto, Some(target)),
             ["peer", "clock", "behind", secs] => self.peer_behind = secs.parse::<u64>().unwrap() * 1000,
             ["quiet"] => self.quiet = true,
             ["calls"] => {
                 let calls = std::mem::take(&mut self.calls);
                 self.say(format!("calls      {calls} since the last count"));
             }
-            ["peer", "freezes"] => self.peer(Kind::Freeze, FenceMode::Frozen, None),
-            ["peer", "unfreezes"] => self.peer(Kind::Unfreeze, FenceMode::Auto, None),
+            ["peer", rest @ ..] => self.peer("prod/use1-b", rest),
+            ["other", rest @ ..] => self.peer("other/euw1-x", rest),
             ["report"] => self.report(),
             [target, rest @ ..] => {
                 let idx = self.setup.policy.target_named(target).unwrap_or_else(|| panic!("`{line}` is no step"));
-                self.outcomes[idx.index()] = match rest {
-                    ["up"] => Outcome::Up,
-                    ["refuses"] => Outcome::Down(DownReason::ConnectRefused),
-                    ["hangs"] => Outcome::Down(DownReason::ConnectTimeout),
-                    ["status", code] => Outcome::Down(DownReason::Status(code.parse().unwrap())),
-                    ["unreachable"] => Outcome::Unknown(UnknownReason::NoRoute),
-                    _ => panic!("`{line}` is no step"),
-                };
+                match rest {
+                    ["published", "same"] => drop(self.published.remove(&idx)),
+                    ["published", rest @ ..] => {
+                        let outcome = outcome(rest).unwrap_or_else(|| panic!("`{line}` is no step"));
+                        self.published.insert(idx, outcome);
+                    }
+                    rest => {
+                        self.outcomes[idx.index()] = outcome(rest).unwrap_or_else(|| panic!("`{line}` is no step"));
+                    }
+                }
             }
             [] => {}
         }
     }
 
-    fn command(&mut self, kind: CommandKind) {
-        let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "test".into() };
+    fn command(&mut self, policy: Option<PolicyIdx>, kind: CommandKind) {
+        let command = Command { kind, policy, by: "ann".into(), reason: "test".into() };
         self.feed(Event::Command { id: 1, command });
     }
 
-    fn hand(&mut self, words: &[&str]) {
-        let names = self.setup.policy.records.clone();
-        let fences: Vec<RecordName> = names.iter().map(|n| fence_name(n, &zone_name()).unwrap()).collect();
+    fn members(&self, text: &str) -> Members {
+        let target = |name| self.setup.policy.target_named(name).unwrap_or_else(|| panic!("no target `{name}`"));
+        Members::new(text.split('+').map(target)).unwrap()
+    }
+
+    /// A plan as it would have been saved now: `[KIND TARGETS [config=HASH]]`, default what is wanted.
+    fn save(&mut self, words: &[&str]) {
+        let (kind, to) = match words {
+            [kind, to, ..] => (kind_of(kind), self.members(to)),
+            _ => {
+                let report = self.fleet.as_ref().and_then(|f| report(f, PolicyIdx(0), self.now())).unwrap();
+                let wanted = report.wanted.expect("nothing is wanted");
+                let names: Vec<&str> = wanted.to.iter().map(|n| n.as_str()).collect();
+                (wanted.kind, self.members(&names.join("+")))
+            }
+        };
+        let config = words.iter().find_map(|w| w.strip_prefix("config="));
+        let config = config.unwrap_or(&self.setup.policy.config_hash).to_owned();
+        let fences = self.records().iter().map(|(_, fence)| self.zone.get(fence, "TXT").cloned()).collect();
+        self.saved = Some(SavedPlan { kind, to, fences, config });
+    }
+
+    /// `[all] VERB …`: a person's command.
+    fn person(&mut self, words: &[&str]) {
+        if let ["all", rest @ ..] = words {
+            return self.command(None, self.command_kind(rest));
+        }
+        self.command(Some(PolicyIdx(0)), self.command_kind(words));
+    }
+
+    fn command_kind(&self, words: &[&str]) -> CommandKind {
+        let target = |name: &str| self.members(name).iter().next().unwrap();
         match words {
-            // The zone as it was before the first change of this run.
-            ["rolls", "back"] => self.zone.roll_back(),
-            ["deletes", "record"] => names.iter().for_each(|n| self.zone.remove(n, "A")),
-            ["deletes", "fence"] => fences.iter().for_each(|n| self.zone.remove(n, "TXT")),
-            ["spoils", "fence"] => fences.iter().for_each(|n| self.zone.put(n, "TXT", FENCE_TTL, vec![quote("hello")])),
-            ["ttl", ttl] => {
-                for name in &names {
-                    let old = self.zone.get(name, "A").cloned().unwrap();
-                    self.zone.put(name, "A", ttl.parse().unwrap(), old.values);
-                }
+            ["freeze"] => CommandKind::Freeze,
+            ["unfreeze"] => CommandKind::Unfreeze,
+            ["ack"] => CommandKind::Ack,
+            ["adopt", to] => CommandKind::Adopt { to: self.members(to), repair: false },
+            ["adopt", to, "repair"] => CommandKind::Adopt { to: self.members(to), repair: true },
+            ["switch", to] => CommandKind::Switch { to: self.members(to), drain: Duration::ZERO },
+            ["switch", to, "drain", time] => {
+                let secs = time.strip_suffix('s').unwrap().parse().unwrap();
+                CommandKind::Switch { to: self.members(to), drain: Duration::from_secs(secs) }
             }
-            ["sets", what] => {
-                let values = self.values(what);
-                names.iter().for_each(|n| self.zone.put(n, "A", self.setup.policy.ttl.secs(), values.clone()));
-            }
-            ["sets", record, what] => {
-                let values = self.values(what);
-                self.zone.put(&RecordName::new(record).unwrap(), "A", self.setup.policy.ttl.secs(), values);
-            }
-            other => panic!("`hand {other:?}` is no step"),
+            ["failback"] => CommandKind::Failback,
+            ["drain", name] => CommandKind::Drain { target: target(name), hard: false },
+            ["drain", name, "hard"] => CommandKind::Drain { target: target(name), hard: true },
+            ["undrain", name] => CommandKind::Undrain { target: target(name) },
+            ["release"] => CommandKind::Release,
+            ["takeover", from] => CommandKind::Takeover { from: ClusterName::new(from).unwrap() },
+            ["force", to] => CommandKind::Force { to: self.members(to) },
+            ["apply"] => CommandKind::Apply(Box::new(self.saved.clone().expect("no plan was saved"))),
+            other => panic!("`cmd {other:?}` is no command"),
         }
-        self.zone.publish();
     }
+}
 
-    fn values(&self, what: &str) -> Vec<String> {
-        match self.setup.policy.target_named(what) {
-            Some(idx) => {
-                self.setup.policy.targets[idx.index()].addresses().unwrap().iter().map(|a| a.to_string()).collect()
-            }
-            None => vec![what.to_owned()],
-        }
-    }
-
-    /// `TARGET|ADDRESS|nothing [adopted|foreign]`: the zone before the first read.
-    fn begin_zone(&mut self, words: &[&str]) {
-        let (what, fence) = (words[0], words.get(1).copied().unwrap_or("adopted"));
-        for name in self.setup.policy.records.clone() {
-            if what != "nothing" {
-                self.zone.put(&name, "A", self.setup.policy.ttl.secs(), self.values(what));
-            }
-            if fence != "bare" {
-                let cluster = if fence == "foreign" { "other" } else { "prod" };
-                let value = self.fence_value(cluster, "use1-a", 41, Kind::Adopt, FenceMode::Auto, what);
-                self.zone.put(
-                    &fence_name(&name, &zone_name()).unwrap(),
-                    "TXT",
-                    FENCE_TTL,
-                    vec![quote(&value.encode())],
-                );
-            }
-        }
-        self.zone.begin();
-    }
-
-    fn fence_value(
-        &self,
-        cluster: &str,
-        instance: &str,
-        epoch: u64,
-        kind: Kind,
-        mode: FenceMode,
-        to: &str,
-    ) -> FenceValue {
-        FenceValue {
-            epoch: Epoch(epoch),
-            policy: self.setup.policy.id.clone(),
-            cluster: ClusterName::new(cluster).unwrap(),
-            instance: InstanceName::new(instance).unwrap(),
-            attempt: format!("{instance}-{epoch}"),
-            written: UnixMs(self.now().wall.0 - self.peer_behind),
-            kind: FenceKind::Known(kind),
-            moves: u32::from(kind.is_automatic_move()),
-            mode,
-            until: UnixMs(0),
-            config: self.setup.policy.config_hash.clone(),
-            to: to.to_owned(),
-        }
-    }
-
-    /// Another instance of our cluster writes, as the fence allows it.
-    fn peer(&mut self, kind: Kind, mode: FenceMode, target: Option<&str>) {
-        for name in self.setup.policy.records.clone() {
-            let fence = fence_name(&name, &zone_name()).unwrap();
-            let old = self.zone.get(&fence, "TXT").and_then(|s| unquote(&s.values[0])).unwrap();
-            let old = FenceValue::parse(&old).unwrap();
-            let value = self.fence_value("prod", "use1-b", old.epoch.0 + 1, kind, mode, target.unwrap_or(&old.to));
-            self.zone.put(&fence, "TXT", FENCE_TTL, vec![quote(&value.encode())]);
-            if let Some(target) = target {
-                self.zone.put(&name, "A", self.setup.policy.ttl.secs(), self.values(target));
-            }
-        }
-        self.zone.publish();
-    }
+fn outcome(words: &[&str]) -> Option<Outcome> {
+    Some(match words {
+        ["up"] => Outcome::Up,
+        ["refuses"] => Outcome::Down(DownReason::ConnectRefused),
+        ["hangs"] => Outcome::Down(DownReason::ConnectTimeout),
+        ["status", code] => Outcome::Down(DownReason::Status(code.parse().ok()?)),
+        ["no-such-name"] => Outcome::Down(DownReason::NoSuchName),
+        ["wrong-answer"] => Outcome::Down(DownReason::WrongAnswer),
+        ["unreachable"] => Outcome::Unknown(UnknownReason::NoRoute),
+        ["no-resolver"] => Outcome::Unknown(UnknownReason::Resolver),
+        _ => return None,
+    })
 }

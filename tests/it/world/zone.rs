@@ -1,7 +1,7 @@
 //! The simulated zone: record sets, the provider that edits them under Route 53's rules, and the
 //! name servers that answer from them. It knows no policy and no engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use failoverd::domain::*;
@@ -17,7 +17,10 @@ pub enum ApiMode {
     DeniesWrites,
     LostAfterCommit,
     LostBeforeCommit,
+    /// So many writes are answered with `Throttling`.
     Throttles(u32),
+    /// So many writes are answered with `PriorRequestNotComplete`.
+    Busy(u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,15 @@ pub enum DnsMode {
 type Key = (RecordName, String, String);
 
 pub struct Zone {
+    pub name: RecordName,
+    /// Changes when the zone is recreated.
+    pub id: ZoneId,
+    pub private: bool,
+    pub name_servers: Vec<String>,
+    /// What the host names of targets resolve to.
+    pub hosts: BTreeMap<RecordName, BTreeSet<IpAddr>>,
+    /// Names no write may touch, and whether the refusal says which.
+    pub refused: BTreeMap<RecordName, bool>,
     sets: BTreeMap<Key, LiveSet>,
     /// What name servers answer while stale.
     old: BTreeMap<Key, LiveSet>,
@@ -44,8 +56,14 @@ pub struct Zone {
 }
 
 impl Zone {
-    pub fn new() -> Zone {
+    pub fn new(name: RecordName) -> Zone {
         Zone {
+            name,
+            id: ZoneId::new("Z1"),
+            private: false,
+            name_servers: vec!["ns1.example.net".into(), "ns2.example.net".into()],
+            hosts: BTreeMap::new(),
+            refused: BTreeMap::new(),
             sets: BTreeMap::new(),
             old: BTreeMap::new(),
             first: BTreeMap::new(),
@@ -74,8 +92,17 @@ impl Zone {
         self.sets.insert(key(name, &set), set);
     }
 
-    pub fn remove(&mut self, name: &RecordName, rtype: &str) {
-        self.sets.retain(|(n, t, _), _| (n, t.as_str()) != (name, rtype));
+    /// Every set of a type at a name, or only the one of this set identifier.
+    pub fn remove(&mut self, name: &RecordName, rtype: &str, id: Option<&str>) {
+        let meant = |(n, t, i): &Key| (n, t.as_str()) == (name, rtype) && id.is_none_or(|id| id == i);
+        self.sets.retain(|key, _| !meant(key));
+    }
+
+    /// Another zone of the same name takes its place, empty.
+    pub fn recreate(&mut self) {
+        self.id = ZoneId::new("Z2");
+        self.sets.clear();
+        self.publish();
     }
 
     /// Name servers answer what the zone holds now.
@@ -123,6 +150,11 @@ impl Zone {
                 self.api = if n > 1 { ApiMode::Throttles(n - 1) } else { ApiMode::Up };
                 WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() }
             }
+            ApiMode::Busy(n) => {
+                self.api = if n > 1 { ApiMode::Busy(n - 1) } else { ApiMode::Up };
+                let message = "The request was rejected because Route 53 was still processing a prior request.".into();
+                WriteAnswer::Refused { code: RefusedCode::PriorRequestNotComplete, message }
+            }
             ApiMode::LostAfterCommit => {
                 self.api = ApiMode::Up;
                 let _ = self.apply(now, changes);
@@ -146,6 +178,14 @@ impl Zone {
         for c in changes {
             let set = set_of(c);
             let key = key(&c.name, &set);
+            match self.refused.get(&c.name) {
+                Some(true) => return Err(format!("{} {} is not permitted in zone {}", c.name, c.rtype, self.name)),
+                Some(false) => return Err("the batch is not permitted".into()),
+                None => {}
+            }
+            if c.op != ChangeOp::Delete {
+                self.check_neighbours(&sets, &c.name, &set)?;
+            }
             match c.op {
                 ChangeOp::Delete => match sets.remove(&key) {
                     None => return Err(format!("{} {} was not found", c.name, c.rtype)),
@@ -169,26 +209,72 @@ impl Zone {
         Ok(id)
     }
 
+    /// What stands beside a new set may forbid it (Route 53 Developer Guide, "Supported DNS record types"
+    /// and "Choosing a routing policy").
+    fn check_neighbours(&self, sets: &BTreeMap<Key, LiveSet>, name: &RecordName, set: &LiveSet) -> Result<(), String> {
+        let zone = &self.name;
+        if set.rtype == "CNAME" && name == zone {
+            return Err(format!("RRSet of type CNAME with DNS name {name}. is not permitted at apex in zone {zone}."));
+        }
+        for ((_, rtype, id), _) in sets.iter().filter(|((n, ..), _)| n == name) {
+            if *rtype != set.rtype && set.rtype == "CNAME" {
+                return Err(format!(
+                    "RRSet of type CNAME with DNS name {name}. is not permitted as it conflicts with other records with \
+                     the same DNS name in zone {zone}."
+                ));
+            }
+            if *rtype != set.rtype && rtype == "CNAME" {
+                return Err(format!(
+                    "RRSet of type {} with DNS name {name}. is not permitted because a conflicting RRSet of type CNAME \
+                     with the same DNS name already exists in zone {zone}.",
+                    set.rtype
+                ));
+            }
+            if *rtype == set.rtype && !id.is_empty() {
+                return Err(format!(
+                    "RRSet with DNS name {name}., type {} cannot be created as other RRSets exist with the same name \
+                     and type.",
+                    set.rtype
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// What `servers` name servers answer about the policy's records.
     pub fn ask(&self, policy: &Policy, servers: u8) -> Vec<ServerAnswer> {
-        let sets = if self.dns == DnsMode::Stale { &self.old } else { &self.sets };
         let mut answers = Vec::new();
         for server in 1..=servers {
             for (record, name) in (0u32..).zip(&policy.records) {
-                let set = sets.get(&(name.clone(), "A".into(), String::new()));
-                let answer = match (self.dns, set) {
-                    (DnsMode::Silent, _) => DnsAnswer::Failed("timeout".into()),
-                    (_, None) => DnsAnswer::Nothing,
-                    (_, Some(set)) => {
-                        let addresses = set.values.iter().map(|v| v.parse::<IpAddr>().unwrap()).collect();
-                        DnsAnswer::Addresses { set: addresses, ttl: set.ttl.unwrap_or(0) }
-                    }
-                };
-                let server: SocketAddr = format!("127.0.0.{server}:53").parse().unwrap();
-                answers.push(ServerAnswer { server, record, rtype: RecordType::A, answer });
+                for rtype in policy.record_types() {
+                    let server: SocketAddr = format!("127.0.0.{server}:53").parse().unwrap();
+                    answers.push(ServerAnswer { server, record, rtype, answer: self.answer(name, rtype) });
+                }
             }
         }
         answers
+    }
+
+    fn answer(&self, name: &RecordName, rtype: RecordType) -> DnsAnswer {
+        let sets = if self.dns == DnsMode::Stale { &self.old } else { &self.sets };
+        let at = |rtype: &str| sets.iter().find(|((n, t, _), _)| (n, t.as_str()) == (name, rtype)).map(|(_, set)| set);
+        let host = |set: &LiveSet| RecordName::new(&set.values[0]).unwrap();
+        match (self.dns, at(rtype.as_str()), at("CNAME")) {
+            (DnsMode::Silent, ..) => DnsAnswer::Failed("timeout".into()),
+            (_, None, Some(cname)) => DnsAnswer::Other(format!("CNAME {}", host(cname))),
+            (_, None, None) => DnsAnswer::Nothing,
+            (_, Some(set), _) if rtype == RecordType::Cname => DnsAnswer::Name(host(set)),
+            (_, Some(LiveSet { alias: Some(alias), .. }), _) => {
+                let of = |a: &IpAddr| a.is_ipv4() == (rtype == RecordType::A);
+                let set: BTreeSet<IpAddr> =
+                    self.hosts.get(&alias.name).into_iter().flatten().copied().filter(of).collect();
+                if set.is_empty() { DnsAnswer::Nothing } else { DnsAnswer::Addresses { set, ttl: 60 } }
+            }
+            (_, Some(set), _) => {
+                let addresses = set.values.iter().map(|v| v.parse().unwrap()).collect();
+                DnsAnswer::Addresses { set: addresses, ttl: set.ttl.unwrap_or(0) }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finds and reads the configuration for a command, and says which one it is.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, ConfigErrors, Located};
@@ -11,11 +12,13 @@ use super::{Exit, Failure, output};
 /// What every command is given.
 pub struct Context {
     config: Option<PathBuf>,
+    /// Which file is read was said already.
+    said: Cell<bool>,
 }
 
 impl Context {
     pub fn new(config: Option<PathBuf>) -> Context {
-        Context { config }
+        Context { config, said: Cell::new(false) }
     }
 
     /// The file named on the command line.
@@ -61,7 +64,7 @@ impl Context {
     /// The file that is read; said when the command line did not name it.
     fn locate(&self) -> Result<Located, Failure> {
         let located = self.found()?;
-        if self.config.is_none() {
+        if self.config.is_none() && !self.said.replace(true) {
             output::talk(&format!("configuration: {} ({})", located.path.display(), located.why));
         }
         Ok(located)

@@ -6,9 +6,12 @@ pub mod check;
 mod context;
 pub mod demo;
 mod explain;
+mod follow;
 mod history;
 pub mod init;
+mod line;
 mod logging;
+mod moves;
 mod notify_test;
 mod once;
 mod operate;
@@ -18,6 +21,7 @@ pub mod probe;
 mod render;
 mod run;
 pub mod sandbox;
+mod saved;
 pub mod schema;
 mod status;
 
@@ -141,6 +145,20 @@ enum Command {
     Ack(operate::AckArgs),
     /// Take a record under control, or bring it in line with a target
     Adopt(operate::AdoptArgs),
+    /// Move to a target: check, drain, write, prove; back again if the proof contradicts
+    Switch(moves::SwitchArgs),
+    /// Move to the best healthy target now, whatever soak, window and mode say
+    Failback(moves::FailbackArgs),
+    /// Keep a target empty; moves away from it when it is published
+    Drain(moves::DrainArgs),
+    /// Let a drained target be a destination again
+    Undrain(operate::UndrainArgs),
+    /// Carry out what `plan --out` saved, if nothing has changed since
+    Apply(moves::ApplyArgs),
+    /// Give a record up: the fence says so, and nothing is written any more
+    Release(operate::ReleaseArgs),
+    /// Take a record from another cluster
+    Takeover(operate::TakeoverArgs),
     /// Probe the targets of a policy once, or any address with --url
     Probe(probe::ProbeArgs),
     /// Say everything that is wrong with the configuration; offline
@@ -186,6 +204,13 @@ pub fn run() -> Exit {
             Command::Unfreeze(args) => operate::unfreeze(&context, args).await,
             Command::Ack(args) => operate::ack(&context, args).await,
             Command::Adopt(args) => operate::adopt(&context, args).await,
+            Command::Switch(args) => moves::switch(&context, args).await,
+            Command::Failback(args) => moves::failback(&context, args).await,
+            Command::Drain(args) => moves::drain(&context, args).await,
+            Command::Undrain(args) => operate::undrain(&context, args).await,
+            Command::Apply(args) => moves::apply(&context, args).await,
+            Command::Release(args) => operate::release(&context, args).await,
+            Command::Takeover(args) => operate::takeover(&context, args).await,
             Command::Probe(args) => Ok(Exit::from_code(probe::run(&args, context.path()).await)),
             Command::Demo(args) => Ok(Exit::from_code(demo::run(args).await)),
             Command::Check(args) => Ok(Exit::from_code(check::run(&args, context.path()))),

@@ -1,18 +1,21 @@
 //! `failoverd plan`: what a confirmed pass would do now, and why. Writes nothing.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::control::protocol::Status;
 use crate::domain::UnixMs;
 use crate::engine::report::{LiveState, Report, Settled};
-use crate::runtime::plan;
+use crate::runtime::plan::{self, Observed};
 
 use super::once::Pass;
 use super::output::{Format, JSON_VERSION, data, json, talk};
-use super::{Context, Done, render};
+use super::{Context, Done, Failure, render, saved};
 
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  failoverd plan\n  failoverd plan web --out web.plan && failoverd apply web.plan")]
 pub struct Args {
     /// Only this policy
     policy: Option<String>,
@@ -24,6 +27,10 @@ pub struct Args {
     /// Exit with 2 when something would move
     #[arg(long)]
     detailed_exitcode: bool,
+
+    /// Save the one move that would be made, for `failoverd apply FILE` within 15 minutes
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -83,6 +90,9 @@ pub async fn run(context: &Context, args: Args) -> Done {
             ));
         }
     }
+    if let Some(path) = &args.out {
+        save(&observed, path)?;
+    }
     let pass = Pass {
         settled: observed.settled,
         reports,
@@ -90,4 +100,21 @@ pub async fn run(context: &Context, args: Args) -> Done {
         deadline: args.deadline,
     };
     pass.verdict(args.detailed_exitcode)
+}
+
+/// Saves the one move there is; without a move there is no file.
+fn save(observed: &Observed, path: &Path) -> Result<(), Failure> {
+    match observed.saved.as_slice() {
+        [] => talk(&format!("nothing would be moved now, so {} was not written", path.display())),
+        [one] => {
+            let Status { cluster, instance, .. } = &observed.status;
+            saved::Plan::new(one, cluster, instance).write(path)?;
+            talk(&format!("saved; within 15 minutes: failoverd apply {}", path.display()));
+        }
+        [first, ..] => {
+            let text = format!("{} policies would move, and a file holds one", observed.saved.len());
+            return Err(Failure::error(text).next(format!("failoverd plan {} --out {}", first.policy, path.display())));
+        }
+    }
+    Ok(())
 }

@@ -262,12 +262,14 @@ fn brakes_short(brakes: &BrakesReport) -> String {
     or_dash(&words.join(", "))
 }
 
-fn one_move(moved: &MoveReport) -> String {
+/// `switch east -> west at epoch 4: verifying`.
+pub fn one_move(moved: &MoveReport) -> String {
     let from = if moved.from.is_empty() { "?".to_owned() } else { joined(&moved.from) };
     format!("{} {from} -> {} at epoch {}: {}", moved.kind, joined(&moved.to), moved.epoch, phase(moved.phase))
 }
 
-fn move_lines(moved: &MoveReport) -> Vec<String> {
+/// The move, what is known of its proof, and its clocks.
+pub fn move_lines(moved: &MoveReport) -> Vec<String> {
     let mut lines = vec![one_move(moved)];
     if !moved.detail.is_empty() {
         lines.push(moved.detail.clone());

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::UnixMs;
+use crate::engine::intent::Kind;
 use crate::engine::journal::Transition;
 use crate::engine::report::Report;
+use crate::engine::zone::LiveSet;
 
 pub const VERSION: u32 = 1;
 
@@ -69,12 +71,135 @@ pub enum Request {
     },
     Adopt {
         policy: String,
-        /// Default: the target the live record publishes.
+        /// One name or a list. Default: what the live record publishes.
+        #[serde(default, with = "names")]
+        to: Vec<String>,
+        /// Also over a fence that is gone, unreadable or doubled.
         #[serde(default)]
-        to: Option<String>,
+        repair: bool,
         #[serde(default)]
         reason: String,
     },
+    /// A planned move, with proof before and after.
+    Switch {
+        policy: String,
+        #[serde(with = "names")]
+        to: Vec<String>,
+        /// From the check to the write.
+        #[serde(default)]
+        drain_ms: u64,
+        #[serde(default)]
+        reason: String,
+    },
+    /// A planned move to the best healthy target.
+    Failback {
+        policy: String,
+        #[serde(default)]
+        reason: String,
+    },
+    Drain {
+        policy: String,
+        target: String,
+        #[serde(default)]
+        hard: bool,
+        #[serde(default)]
+        reason: String,
+    },
+    Undrain {
+        policy: String,
+        target: String,
+        #[serde(default)]
+        reason: String,
+    },
+    Release {
+        policy: String,
+        #[serde(default)]
+        reason: String,
+    },
+    Takeover {
+        policy: String,
+        /// The cluster whose record it is.
+        from: String,
+        reason: String,
+    },
+    /// Break-glass: writes whatever the health says.
+    Force {
+        policy: String,
+        #[serde(with = "names")]
+        to: Vec<String>,
+        reason: String,
+    },
+    /// Carries a saved plan out; its hash and age are checked by whoever asks.
+    Apply {
+        policy: String,
+        plan: PlanToApply,
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+impl Request {
+    /// The one policy a request is about.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Request::Ping => None,
+            Request::Status { policy }
+            | Request::History { policy, .. }
+            | Request::Freeze { policy, .. }
+            | Request::Unfreeze { policy, .. } => policy.as_deref(),
+            Request::Explain { policy }
+            | Request::Ack { policy, .. }
+            | Request::Adopt { policy, .. }
+            | Request::Switch { policy, .. }
+            | Request::Failback { policy, .. }
+            | Request::Drain { policy, .. }
+            | Request::Undrain { policy, .. }
+            | Request::Release { policy, .. }
+            | Request::Takeover { policy, .. }
+            | Request::Force { policy, .. }
+            | Request::Apply { policy, .. } => Some(policy),
+        }
+    }
+}
+
+/// A saved plan by names; the daemon turns them into its own numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanToApply {
+    pub kind: Kind,
+    pub to: Vec<String>,
+    /// The fences it was made on, as listed, in the order of the policy's records.
+    pub fences: Vec<Option<LiveSet>>,
+    /// Configuration hash of the policy.
+    pub config: String,
+}
+
+/// Targets as one name or a list of names.
+mod names {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        None,
+        One(String),
+        Several(Vec<String>),
+    }
+
+    pub fn serialize<S: Serializer>(names: &[String], to: S) -> Result<S::Ok, S::Error> {
+        match names {
+            [] => to.serialize_none(),
+            [one] => to.serialize_str(one),
+            several => several.serialize(to),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::None => Vec::new(),
+            Written::One(name) => vec![name],
+            Written::Several(names) => names,
+        })
+    }
 }
 
 fn default_limit() -> u32 {
@@ -143,11 +268,37 @@ mod tests {
                 r#"{"version":1,"by":"ada","request":{"do":"freeze","policy":"web","reason":"night"}}"#,
                 Request::Freeze { policy: Some("web".into()), reason: "night".into() },
             ),
+            (
+                r#"{"version":1,"request":{"do":"adopt","policy":"web","to":"east"}}"#,
+                Request::Adopt { policy: "web".into(), to: vec!["east".into()], repair: false, reason: String::new() },
+            ),
+            (
+                r#"{"version":1,"request":{"do":"adopt","policy":"web","to":null}}"#,
+                Request::Adopt { policy: "web".into(), to: vec![], repair: false, reason: String::new() },
+            ),
+            (
+                r#"{"version":1,"request":{"do":"switch","policy":"web","to":["east","west"],"drain_ms":30000}}"#,
+                Request::Switch {
+                    policy: "web".into(),
+                    to: vec!["east".into(), "west".into()],
+                    drain_ms: 30_000,
+                    reason: String::new(),
+                },
+            ),
         ] {
             let asked: Asked = serde_json::from_str(line).unwrap();
             assert_eq!((asked.version, asked.request), (VERSION, request));
         }
-        assert!(serde_json::from_str::<Asked>(r#"{"version":1,"request":{"do":"freeze"}}"#).is_err(), "no reason");
+        for without in [
+            r#"{"do":"freeze"}"#,
+            r#"{"do":"force","policy":"web","to":"east"}"#,
+            r#"{"do":"takeover","policy":"web","from":"blue"}"#,
+        ] {
+            let line = format!(r#"{{"version":1,"request":{without}}}"#);
+            assert!(serde_json::from_str::<Asked>(&line).is_err(), "a reason is needed: {without}");
+        }
+        let adopt = Request::Adopt { policy: "web".into(), to: vec!["east".into()], repair: false, reason: "".into() };
+        assert!(serde_json::to_string(&adopt).unwrap().contains(r#""to":"east""#), "as an older daemon reads it");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Builds the `Report` of a policy and the result of one confirmed pass from the same rules the
 //! engine acts on; nothing here decides.
 
-use crate::domain::{Health, Now, Tick, UnixMs};
+use crate::domain::{Health, Now, PolicyIdx, Tick, UnixMs};
 
+use super::event::SavedPlan;
 use super::fence::Fence;
+use super::fleet::Fleet;
 use super::guard::{At, refusals};
 use super::intent::Kind;
 use super::live::View;
@@ -54,6 +56,24 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
         last_move: p.last_move.clone(),
         obstacles: p.obstacles.clone(),
         rehearsal: p.rehearsal.clone(),
+    }
+}
+
+impl Fleet {
+    /// The move that one policy would make now, to be carried out later if the zone has not moved
+    /// since; `None` when nothing is wanted or something is in the way.
+    pub fn saved(&self, policy: PolicyIdx, now: Now) -> Option<SavedPlan> {
+        let p = self.state(policy)?;
+        let want = wanted(p, now.mono)?;
+        if !refusals(p, &self.shared, now.mono, &want, At::Decision).is_empty() {
+            return None;
+        }
+        Some(SavedPlan {
+            kind: want.kind,
+            to: want.to?,
+            fences: p.live.fences.iter().map(|f| f.ours().map(|(_, raw)| raw.clone())).collect(),
+            config: p.policy.config_hash.clone(),
+        })
     }
 }
 

@@ -11,15 +11,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::control::protocol::{Answer, Request, Status};
-use crate::domain::{FleetSettings, Members, Now, Policy, PolicyIdx, TargetIdx, ZoneIdx, ZoneRef};
+use crate::control::protocol::{Answer, PlanToApply, Request, Status};
+use crate::domain::{FleetSettings, Now, Policy, PolicyId, PolicyIdx, UnixMs, ZoneIdx, ZoneRef};
 use crate::engine::action::Action;
-use crate::engine::event::{Command, CommandKind, CommandReply, Event, Probed};
+use crate::engine::event::{Command, CommandReply, Event, Probed};
 use crate::engine::journal::Restored;
 use crate::engine::report::{LiveState, PolicyState, Report, Settled};
 use crate::engine::zone::{ApiError, ZoneInfo};
@@ -28,6 +29,7 @@ use crate::probe::schedule::Ended;
 
 use super::calendar::{Arithmetic, Calendar};
 use super::clock::{Clock, JumpWatch};
+use super::desk;
 use super::dispatch::{Dispatch, Tools};
 use super::rollup::{Rollup, Row};
 use super::systemd;
@@ -78,6 +80,15 @@ pub struct Asked {
     pub request: Request,
     pub by: String,
     pub answer: oneshot::Sender<Answer>,
+}
+
+/// A move that would be made, as a file may keep it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    pub policy: PolicyId,
+    pub zone: String,
+    pub at: UnixMs,
+    pub plan: PlanToApply,
 }
 
 /// What a controller starts from.
@@ -169,6 +180,18 @@ impl Controller {
 
     pub fn status(&self) -> Status {
         self.reports(None)
+    }
+
+    /// The moves that would be made now, by policy.
+    pub fn saved(&self) -> Vec<Saved> {
+        let now = self.clock.now();
+        let saved = |(idx, policy): (PolicyIdx, &Arc<Policy>)| {
+            let plan = self.fleet.saved(idx, now)?;
+            let to = policy.names(&plan.to).iter().map(ToString::to_string).collect();
+            let plan = PlanToApply { kind: plan.kind, to, fences: plan.fences, config: plan.config };
+            Some(Saved { policy: policy.id.clone(), zone: policy.zone.to_string(), at: now.wall, plan })
+        };
+        self.dispatch.policies().filter_map(saved).collect()
     }
 
     /// Runs until told to stop, which gives false, or until `until` comes true.
@@ -411,66 +434,22 @@ impl Controller {
 
     /// The command a request stands for, or the answer it gets at once.
     fn command(&self, request: Request, by: String) -> Result<Command, Box<Answer>> {
-        let (kind, policy, reason) = match request {
+        match request {
             Request::Ping => {
                 let instance = self.fleet.settings().instance.to_string();
-                return Err(Box::new(Answer::Pong { instance, pid: std::process::id() }));
+                Err(Box::new(Answer::Pong { instance, pid: std::process::id() }))
             }
-            Request::Status { policy: None } => return Err(Box::new(Answer::Status(self.status()))),
+            Request::Status { policy: None } => Err(Box::new(Answer::Status(self.status()))),
             Request::Status { policy: Some(policy) } | Request::Explain { policy } => {
-                let idx = self.find(&policy)?;
-                return Err(Box::new(Answer::Status(self.reports(Some(idx)))));
+                let idx = desk::find(self.dispatch.policies(), &policy)?.0;
+                Err(Box::new(Answer::Status(self.reports(Some(idx)))))
             }
-            Request::History { .. } => return Err(Box::new(Answer::error("this process keeps no history"))),
-            Request::Freeze { policy, reason } => (CommandKind::Freeze, policy, reason),
-            Request::Unfreeze { policy, reason } => (CommandKind::Unfreeze, policy, reason),
-            Request::Ack { policy, reason } => (CommandKind::Ack, Some(policy), reason),
-            Request::Adopt { policy, to, reason } => {
-                let idx = self.find(&policy)?;
-                let to = self.adopted_target(idx, &policy, to)?;
-                return Ok(Command {
-                    kind: CommandKind::Adopt { to: Members::one(to), repair: false },
-                    policy: Some(idx),
-                    by,
-                    reason,
-                });
+            Request::History { .. } => Err(Box::new(Answer::error("this process keeps no history"))),
+            hand => {
+                let live = |idx| report(&self.fleet, idx, self.clock.now()).map(|r| r.live);
+                desk::command(self.dispatch.policies(), live, hand, by)
             }
-        };
-        let policy = policy.map(|name| self.find(&name)).transpose()?;
-        Ok(Command { kind, policy, by, reason })
-    }
-
-    fn find(&self, name: &str) -> Result<PolicyIdx, Box<Answer>> {
-        let mut known = self.dispatch.policies();
-        known.find(|(_, policy)| policy.id.as_str() == name).map(|(idx, _)| idx).ok_or_else(|| {
-            let names: Vec<&str> = self.dispatch.policies().map(|(_, policy)| policy.id.as_str()).collect();
-            Box::new(Answer::error(super::unknown_name("policy", name, &names)))
-        })
-    }
-
-    fn adopted_target(&self, idx: PolicyIdx, name: &str, to: Option<String>) -> Result<TargetIdx, Box<Answer>> {
-        let Some(policy) = self.dispatch.policy(idx) else {
-            return Err(Box::new(Answer::error(format!("policy `{name}` is not in force"))));
-        };
-        let names: Vec<&str> = policy.targets.iter().map(|t| t.name.as_str()).collect();
-        let wanted = match (to, report(&self.fleet, idx, self.clock.now()).map(|r| r.live)) {
-            (Some(to), _) => to,
-            (None, Some(LiveState::Targets { names })) if names.len() == 1 => {
-                names.first().map(ToString::to_string).unwrap_or_default()
-            }
-            (None, _) => {
-                return Err(Box::new(Answer::Refused {
-                    text: format!(
-                        "the live record publishes no single target of `{name}`; \
-                         say which: failoverd adopt {name} --to {}",
-                        names.first().unwrap_or(&"TARGET")
-                    ),
-                }));
-            }
-        };
-        policy
-            .target_named(&wanted)
-            .ok_or_else(|| Box::new(Answer::error(super::unknown_name("target", &wanted, &names))))
+        }
     }
 
     fn reports(&self, only: Option<PolicyIdx>) -> Status {

@@ -6,25 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
-
 use crate::config::Config;
-use crate::control::protocol::{Answer, Request, socket_path};
-use crate::control::server::{Control, Handler};
-use crate::domain::PolicyId;
+use crate::control::protocol::socket_path;
+use crate::control::server::Control;
 use crate::engine::Mode;
-use crate::store::Store;
 
 use super::assembly::{self, StartError};
-use super::controller::{Asked, Until, Wakeup};
+use super::controller::{Until, Wakeup};
+use super::desk::Desk;
 use super::durable::Durable;
 use super::reload::reload_aloud;
 use super::shutdown::{Signals, Told};
 use super::systemd;
-
-/// Most transitions one request gets.
-const MOST_HISTORY: u32 = 10_000;
 
 /// How long a stop waits for receivers.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
@@ -47,7 +40,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     let mut controller = assembly::controller(&config, mode, durable.restored.clone(), durable.keeper()).await?;
     let inbox = controller.sender();
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
-    let desk = Arc::new(Desk { inbox: inbox.clone(), store: durable.store.clone() });
+    let desk = Arc::new(Desk { inbox: inbox.clone(), store: Some(durable.store.clone()) });
     let served = tokio::spawn(control.serve(desk));
     let started = config.clone();
     let courier = durable.courier();
@@ -87,42 +80,4 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
         tracing::warn!("stopped with an answer still in flight; the next start resolves it");
     }
     Ok(())
-}
-
-/// Answers the control socket: history from the store, everything else from the loop.
-pub struct Desk {
-    pub inbox: mpsc::UnboundedSender<Wakeup>,
-    pub store: Store,
-}
-
-impl Handler for Desk {
-    fn handle(&self, request: Request, by: String) -> BoxFuture<'_, Answer> {
-        Box::pin(async move {
-            if let Request::History { policy, limit } = request {
-                return self.history(policy.as_deref(), limit).await;
-            }
-            let (answer, answered) = oneshot::channel();
-            let asked = Wakeup::Asked(Asked { request, by, answer });
-            if self.inbox.send(asked).is_err() {
-                return Answer::error("failoverd is stopping");
-            }
-            answered.await.unwrap_or_else(|_| Answer::error("failoverd is stopping"))
-        })
-    }
-}
-
-impl Desk {
-    async fn history(&self, policy: Option<&str>, limit: u32) -> Answer {
-        let policy = match policy.map(PolicyId::new).transpose() {
-            Ok(policy) => policy,
-            Err(error) => return Answer::error(error.to_string()),
-        };
-        match self.store.history(policy, limit.min(MOST_HISTORY)).await {
-            Ok(mut transitions) => {
-                transitions.reverse();
-                Answer::History { transitions }
-            }
-            Err(error) => Answer::error(error.to_string()),
-        }
-    }
 }

@@ -80,7 +80,7 @@ impl Dispatch {
         self.policies.get(&idx)
     }
 
-    pub fn policies(&self) -> impl Iterator<Item = (PolicyIdx, &Arc<Policy>)> {
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyIdx, &Arc<Policy>)> + Clone {
         self.policies.iter().map(|(idx, policy)| (*idx, policy))
     }
 

@@ -14,7 +14,7 @@ use crate::engine::report::Settled;
 use crate::store;
 
 use super::assembly::{self, StartError};
-use super::controller::Until;
+use super::controller::{Saved, Until};
 use super::keeper::Forgetful;
 
 /// What an observing pass found.
@@ -23,6 +23,8 @@ pub struct Observed {
     /// `No`: the deadline came first.
     pub settled: Settled,
     pub status: Status,
+    /// The moves that would be made.
+    pub saved: Vec<Saved>,
     /// What the provider said instead of an answer.
     pub provider_trouble: Option<String>,
 }
@@ -35,6 +37,7 @@ pub async fn observe(config: &Config, deadline: Duration) -> Result<Observed, St
     Ok(Observed {
         settled: controller.settled(),
         status: controller.status(),
+        saved: controller.saved(),
         provider_trouble: controller.provider_trouble().map(str::to_owned),
     })
 }

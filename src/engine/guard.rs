@@ -30,6 +30,7 @@ pub(super) fn refusals(p: &PolicyState, shared: &Shared, now: Tick, want: &Want,
     if let Some(why) = &shared.sight.blind {
         list.add(Rule::Blind, why.clone(), "it clears by itself when this controller sees again");
     }
+    obstacle(p, want, &mut list);
     evidence(p, shared, now, want, &mut list);
     brakes(p, shared, now, want, &mut list);
     if matches!(want.kind, Kind::Failback | Kind::Fill | Kind::Repair) {
@@ -176,6 +177,19 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
     if !want.to.as_ref().is_some_and(|to| to.iter().filter(|i| !p.is_published(*i)).all(soaked)) {
         let text = format!("locked out; the destination must be healthy for {} first", human(p.policy.failback.soak));
         list.add(Rule::Locked, text, unlock);
+    }
+}
+
+/// The zone would refuse the write, as its rehearsal found: what is wanted, or all that is proven.
+fn obstacle(p: &PolicyState, want: &Want, list: &mut List) {
+    let is_up = |i: &TargetIdx| p.health_of(*i).is_some_and(|h| h.state() == Health::Up);
+    let up: Vec<TargetIdx> = p.policy.indices().filter(|i| !p.is_published(*i) && is_up(i)).collect();
+    let bad = match &want.to {
+        Some(to) => to.iter().find(|i| p.is_blocked(*i)),
+        None => up.first().copied().filter(|_| up.iter().all(|i| p.is_blocked(*i))),
+    };
+    if let Some(o) = bad.and_then(|i| p.obstacle_to(i)) {
+        list.add(Rule::Obstacle, o.text.clone(), o.next.clone());
     }
 }
 

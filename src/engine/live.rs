@@ -39,6 +39,8 @@ pub(super) struct Live {
     pub observing: Option<Tick>,
     /// What differs from what the fence says we published.
     pub drift: Option<String>,
+    /// The reading in force was rehearsed (see `obstacle`).
+    pub rehearsed: bool,
 }
 
 /// One reading of all records; results count only when none of our writes came between.
@@ -73,6 +75,7 @@ impl Live {
             observe_due: now,
             observing: None,
             drift: None,
+            rehearsed: false,
         }
     }
 
@@ -132,6 +135,14 @@ impl Live {
         self.fences = self.reads.iter().map(|r| Fence::classify(&r.fence, cluster)).collect();
         self.view = classify(policy, &self.reads);
         self.drift = drift(policy, &self.view, &self.fences, &self.reads).or_else(|| detached(&self.view));
+        self.rehearsed = false;
+    }
+
+    /// An obstacle says already why no target of ours can be read from the record.
+    pub fn is_explained(&mut self) {
+        if self.drift == detached(&self.view) {
+            self.drift = None;
+        }
     }
 
     /// Our own write was accepted: from now on this is what stands.
@@ -264,6 +275,9 @@ fn record_view(policy: &Policy, read: &RecordRead) -> RecordView {
 fn address_view(policy: &Policy, sets: &[&LiveSet]) -> RecordView {
     if let Some(alias) = sets.iter().find_map(|s| s.alias.as_ref()) {
         return RecordView::Foreign(format!("is an {alias}; this policy publishes addresses"));
+    }
+    if sets.iter().any(|s| s.values.is_empty()) {
+        return RecordView::Unreadable("is an alias whose target cannot be read".into());
     }
     let mut all = BTreeSet::new();
     for value in sets.iter().flat_map(|s| &s.values) {

@@ -21,6 +21,7 @@ pub mod intent;
 pub mod journal;
 mod live;
 pub mod notice;
+pub mod obstacle;
 pub mod plan;
 mod policy;
 pub mod report;

@@ -1,17 +1,20 @@
 //! One policy: outcomes, readings and commands go in; doubt, wants and moves come out.
 //! Level-triggered: `evaluate` looks at the whole state, whatever woke it.
 
-use crate::domain::{Health, Now, Outcome, Policy, PolicyIdx, RegionName, TargetIdx, Tick, UnixMs, ZoneIdx};
+use crate::domain::{
+    Health, Now, Outcome, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneIdx,
+};
 
 use super::action::Action;
 use super::brake::Brakes;
 use super::event::Probed;
+use super::fence::fence_name;
 use super::fleet::Mode;
 use super::guard::{At, flap_budget_is_spent, refusals};
 use super::health::{Flip, TargetHealth};
 use super::intent::{Intent, Kind};
 use super::journal::{PolicySnapshot, TransitionKind};
-use super::live::Live;
+use super::live::{Live, View};
 use super::notice::{Moved, NoticeKind, Severity};
 use super::report::{Refusal, Rule};
 use super::select::{Want, wanted};
@@ -104,10 +107,22 @@ impl PolicyState {
         if self.live.is_reading() || cx.shared.zones.get(self.zone.index()).is_none_or(|z| z.info.is_none()) {
             return;
         }
+        if let Some(why) = self.unreadable_names(cx) {
+            self.live.view = View::Unreadable(why);
+            self.live.read_at = Some(cx.now.mono);
+            return;
+        }
         self.live.begin_round(self.policy.records.len());
         for record in (0u32..).take(self.policy.records.len()) {
             cx.ask(urgency, Pending::Read { policy: self.idx, record });
         }
+    }
+
+    /// A record whose fence cannot be named in this zone can neither be read nor written.
+    fn unreadable_names(&self, cx: &Cx) -> Option<String> {
+        let zone = cx.shared.zones.get(self.zone.index())?.info.as_ref()?;
+        let bad = |name: &RecordName| fence_name(name, &zone.name).err().map(|e| format!("{name} has no fence: {e}"));
+        self.policy.records.iter().find_map(bad)
     }
 
     /// Counts one outcome.

@@ -254,8 +254,13 @@ impl PolicyState {
 
     /// The zone would refuse a move to `target`, as its last rehearsal found.
     pub fn is_blocked(&self, target: TargetIdx) -> bool {
-        let Some(t) = self.policy.target(target) else { return true };
-        self.obstacles.iter().any(|o| o.blocks.contains(&t.name))
+        self.policy.target(target).is_none() || self.obstacle_to(target).is_some()
+    }
+
+    /// What the zone would refuse a move to `target` for.
+    pub fn obstacle_to(&self, target: TargetIdx) -> Option<&Obstacle> {
+        let name = &self.policy.target(target)?.name;
+        self.obstacles.iter().find(|o| o.blocks.contains(name))
     }
 
     pub fn place(&self, members: &Members) -> Option<Place> {

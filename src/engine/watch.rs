@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Members, Now, Tick};
+use crate::domain::{Members, NameServers, Now, TargetName, Tick};
 
 use super::action::Action;
 use super::event::ServerAnswer;
@@ -13,7 +13,8 @@ use super::intent::Kind;
 use super::journal::{FreezeSnapshot, TransitionKind};
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
-use super::report::Rule;
+use super::obstacle;
+use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
 use super::verify::{self, asks_servers};
@@ -30,6 +31,7 @@ impl PolicyState {
             let soon = self.live.read_at.map_or(now, |at| at + self.policy.observe);
             self.live.reconcile_due = self.live.reconcile_due.min(soon.max(now));
         }
+        self.rehearse_zone(cx);
         if self.live.reconcile_due <= now && !self.live.is_reading() {
             let urgency =
                 if self.live.read_at.is_none() || self.live.stale { Urgency::FenceRead } else { Urgency::Reconcile };
@@ -93,6 +95,7 @@ impl PolicyState {
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
                 self.adopt_peer(cx, seen, last_read);
+                self.rehearse_zone(cx);
                 self.tell_differences(cx, before);
             }
         }
@@ -229,6 +232,52 @@ impl PolicyState {
         (!found.is_empty()).then(|| found.join("; "))
     }
 
+    /// Tries every target's batch against the sets as last read; says once what is in the way, and
+    /// once when it is gone.
+    fn rehearse_zone(&mut self, cx: &mut Cx) {
+        let zone = cx.shared.zones.get(self.zone.index()).and_then(|z| z.info.as_ref());
+        let Some(zone) = zone.filter(|_| !self.live.rehearsed && self.live.read_at.is_some()) else { return };
+        let delegation = cx.shared.settings.verify.name_servers == NameServers::Delegation;
+        let found = obstacle::rehearse(&self.policy, &self.live.reads, zone, delegation);
+        self.live.rehearsed = true;
+        if self.policy.targets.iter().all(|t| found.iter().any(|o| o.blocks.contains(&t.name))) {
+            self.live.is_explained();
+        }
+        let old = std::mem::replace(&mut self.obstacles, found);
+        let same =
+            |list: &[Obstacle], one: &Obstacle| list.iter().any(|o| (&o.record, &o.text) == (&one.record, &one.text));
+        let new: Vec<Obstacle> = self.obstacles.iter().filter(|o| !same(&old, o)).cloned().collect();
+        let gone: Vec<Obstacle> = old.into_iter().filter(|o| !same(&self.obstacles, o)).collect();
+        let id = self.policy.id.clone();
+        if !gone.is_empty() {
+            let why: Vec<String> = gone.into_iter().map(|o| o.text).collect();
+            why.iter().for_each(|text| self.journal(cx, TransitionKind::ObstacleGone, format!("no longer so: {text}")));
+            let title = format!(
+                "{id}: {} in the way any more",
+                if self.obstacles.is_empty() { "nothing is" } else { "something is not" }
+            );
+            self.tell(cx, NoticeKind::ObstacleGone, Severity::Info, title, Words { why, ..Words::default() });
+        }
+        if new.is_empty() {
+            return;
+        }
+        for obstacle in &new {
+            self.journal(cx, TransitionKind::Obstacle, obstacle_text(obstacle));
+        }
+        let blocks = new.iter().any(|o| !o.blocks.is_empty());
+        let (severity, title) = if blocks {
+            (Severity::Critical, format!("{id}: the zone would refuse a move"))
+        } else {
+            (Severity::Warning, format!("{id}: a move would miss something"))
+        };
+        let words = Words {
+            why: new.iter().map(obstacle_text).collect(),
+            next: new.into_iter().map(|o| o.next).collect(),
+            ..Words::default()
+        };
+        self.tell(cx, NoticeKind::Obstacle, severity, title, words);
+    }
+
     fn tell_differences(&mut self, cx: &mut Cx, before: (Option<String>, Option<String>)) {
         let id = self.policy.id.clone();
         let (old_drift, old_fence) = before;
@@ -287,4 +336,13 @@ impl PolicyState {
             }
         }
     }
+}
+
+/// What is in the way, and of what.
+fn obstacle_text(obstacle: &Obstacle) -> String {
+    if obstacle.blocks.is_empty() {
+        return obstacle.text.clone();
+    }
+    let names: Vec<&str> = obstacle.blocks.iter().map(TargetName::as_str).collect();
+    format!("{} (no candidate: {})", obstacle.text, names.join(", "))
 }

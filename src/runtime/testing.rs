@@ -1,4 +1,4 @@
-//! Makes the values that tests of this room start from.
+//! Makes the values that tests start from: those of this room and those of the integration binary.
 
 use std::net::IpAddr;
 use std::time::Duration;

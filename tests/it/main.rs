@@ -1,9 +1,14 @@
 //! The one integration binary. Each module is an area with its own helper; names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use failoverd::domain;
+
 mod architecture;
 mod authority;
 mod battery;
+// The library's own tests start from the same policies.
+#[path = "../../src/runtime/testing.rs"]
+mod building;
 mod cli;
 mod config;
 mod control;

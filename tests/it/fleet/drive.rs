@@ -1,0 +1,220 @@
+//! The driver of a fleet of few policies: it answers readings and commits at once and leaves writes to the test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use failoverd::domain::*;
+use failoverd::engine::action::{Action, ApiCall, BatchId};
+use failoverd::engine::event::{Event, Probed};
+use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
+use failoverd::engine::intent::Kind;
+use failoverd::engine::journal::{Restored, TransitionKind};
+use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::report::{Rule, Settled};
+use failoverd::engine::zone::*;
+use failoverd::engine::{Fleet, Mode, next_deadline, report, step};
+
+use crate::building;
+
+pub(super) struct Drive {
+    pub(super) fleet: Fleet,
+    pub(super) ms: u64,
+    pub(super) calls: Vec<(u64, ApiCall)>,
+    pub(super) writes: Vec<(BatchId, Vec<Change>)>,
+    pub(super) transitions: Vec<(TransitionKind, String)>,
+    pub(super) notices: Vec<(NoticeKind, String)>,
+    /// Which target each policy's record publishes, and which fence stands.
+    pub(super) published: BTreeMap<String, String>,
+    pub(super) fences: BTreeMap<String, String>,
+    pub(super) reachable: bool,
+}
+
+impl Drive {
+    pub(super) fn new(policies: Vec<Policy>, settings: FleetSettings, mode: Mode) -> Drive {
+        let mut out = Vec::new();
+        let published = policies.iter().map(|p| (p.records[0].to_string(), p.targets[0].content.to_string())).collect();
+        let fences = policies.iter().map(|p| (p.records[0].to_string(), fence(p, "a", 7))).collect();
+        let fleet = Fleet::new(settings, policies, mode, Restored::default(), "run1", at(0), &mut out);
+        let mut drive = Drive {
+            fleet,
+            ms: 0,
+            calls: Vec::new(),
+            writes: Vec::new(),
+            transitions: Vec::new(),
+            notices: Vec::new(),
+            published,
+            fences,
+            reachable: true,
+        };
+        drive.take(out);
+        drive
+    }
+
+    pub(super) fn feed(&mut self, event: Event) {
+        let mut out = Vec::new();
+        step(&mut self.fleet, at(self.ms), event, &mut out);
+        self.take(out);
+    }
+
+    pub(super) fn take(&mut self, out: Vec<Action>) {
+        for action in out {
+            match action {
+                Action::Persist { seq, entry } => {
+                    self.transitions.extend(entry.transitions.into_iter().map(|t| (t.kind, t.text)));
+                    self.notices.extend(entry.notices.into_iter().map(|n| (n.kind, n.title)));
+                    self.feed(Event::Persisted { seq });
+                }
+                Action::Call(call) => {
+                    self.calls.push((self.ms, call.clone()));
+                    self.answer(call);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, call: ApiCall) {
+        let down = || ApiError { kind: ApiErrorKind::Unreachable, message: "no connection".into() };
+        match call {
+            ApiCall::ResolveZone { zone, .. } => {
+                let name = RecordName::new("example.com").unwrap();
+                let info = ZoneInfo { id: ZoneId::new("Z1"), name, name_servers: Vec::new(), private: false };
+                let result = if self.reachable { Ok(info) } else { Err(down()) };
+                self.feed(Event::ZoneResolved { zone, result });
+            }
+            ApiCall::ReadRecord { policy, record, name, .. } => {
+                let set = |rtype: &str, ttl, value: String| LiveSet::values(rtype, ttl, vec![value]);
+                let sets = self.published.get(name.as_str()).map(|v| set("A", 30, v.clone())).into_iter().collect();
+                let fence =
+                    self.fences.get(name.as_str()).map(|v| set("TXT", FENCE_TTL, v.clone())).into_iter().collect();
+                let result = if self.reachable { Ok(RecordRead { sets, fence }) } else { Err(down()) };
+                self.feed(Event::Read { policy, record, result, calls: 2 });
+            }
+            ApiCall::Write { batch, changes, .. } => self.writes.push((batch, changes)),
+            ApiCall::GetChange { intent, .. } => self.feed(Event::Synced { intent, result: Ok(ChangeStatus::Insync) }),
+        }
+    }
+
+    /// Lets time pass, waking the engine exactly when it asks to be.
+    pub(super) fn pass(&mut self, duration: u64) {
+        let end = self.ms + duration;
+        let mut wakes = 0;
+        while let Some(due) = next_deadline(&self.fleet).map(|t| t.0 - BASE).filter(|t| *t <= end) {
+            wakes += 1;
+            assert!(wakes < 20_000, "the engine spins at {} ms", self.ms);
+            self.ms = self.ms.max(due);
+            self.feed(Event::Wake);
+        }
+        self.ms = end;
+    }
+
+    pub(super) fn probe(&mut self, policy: u32, target: u32, up: bool) {
+        let outcome = if up { Outcome::Up } else { Outcome::Down(DownReason::ConnectRefused) };
+        let now = at(self.ms).mono;
+        let probed = Probed { policy: PolicyIdx(policy), target: TargetIdx(target), started: now, ended: now, outcome };
+        self.feed(Event::Outcomes(vec![probed]));
+    }
+
+    /// One second of probes: `ups[policy]` lists each target's outcome.
+    pub(super) fn second(&mut self, ups: &[(u32, [bool; 2])]) {
+        self.pass(1000);
+        for (policy, targets) in ups {
+            for (target, up) in (0u32..).zip(targets) {
+                self.probe(*policy, target, *up);
+            }
+        }
+    }
+
+    /// How many notices of a kind were told.
+    pub(super) fn told(&self, kind: NoticeKind) -> usize {
+        self.notices.iter().filter(|(k, _)| *k == kind).count()
+    }
+
+    /// Accepts the writes from number `n` on, and those that follow from them.
+    pub(super) fn accept_from(&mut self, mut n: usize) {
+        while n < self.writes.len() {
+            self.accept(n);
+            n += 1;
+        }
+    }
+
+    pub(super) fn accept(&mut self, n: usize) {
+        let (batch, _) = self.writes[n].clone();
+        self.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
+    }
+
+    pub(super) fn settled(&self) -> Settled {
+        self.fleet.settled(at(self.ms))
+    }
+
+    pub(super) fn rules(&self, policy: u32) -> Vec<Rule> {
+        let report = report(&self.fleet, PolicyIdx(policy), at(self.ms)).unwrap();
+        report.refusals.into_iter().map(|r| r.rule).collect()
+    }
+}
+
+pub(super) const BASE: u64 = 1_000_000;
+
+pub(super) fn at(ms: u64) -> Now {
+    Now { mono: Tick(BASE + ms), wall: UnixMs(1_800_000_000_000 + ms) }
+}
+
+pub(super) fn fence(policy: &Policy, instance: &str, epoch: u64) -> String {
+    let value = FenceValue {
+        epoch: Epoch(epoch),
+        policy: policy.id.clone(),
+        cluster: ClusterName::new("prod").unwrap(),
+        instance: InstanceName::new(instance).unwrap(),
+        attempt: format!("{instance}-{epoch}"),
+        written: UnixMs(1_700_000_000_000),
+        kind: FenceKind::Known(Kind::Adopt),
+        moves: 0,
+        mode: FenceMode::Auto,
+        until: UnixMs(0),
+        config: policy.config_hash.clone(),
+        to: policy.targets[0].name.to_string(),
+    };
+    quote(&value.encode())
+}
+
+pub(super) fn policy(n: u8, importance: i32) -> Policy {
+    let name = format!("web{n}");
+    let base = building::policy(&name, &format!("{name}.example.com"));
+    let check = Check { fall: 2, rise: 1, ..base.targets[0].check.clone() };
+    let target = |(i, region): (u8, &str)| Target {
+        name: TargetName::new(region).unwrap(),
+        region: RegionName::new(region).unwrap(),
+        priority: i32::from(i),
+        content: Content::Addresses(AddressSet::new([format!("192.0.{i}.{n}").parse().unwrap()]).unwrap()),
+        check: check.clone(),
+    };
+    let targets = [(1, "us-east-1"), (2, "eu-west-1")].into_iter().map(target).collect();
+    Policy { importance, targets, ..base }
+}
+
+pub(super) fn settings() -> FleetSettings {
+    let verify = VerifySettings { name_servers: NameServers::These(Vec::new()), timeout: Duration::from_secs(120) };
+    FleetSettings { cluster: ClusterName::new("prod").unwrap(), verify, ..building::settings() }
+}
+
+/// A fleet whose record and targets are all fine and judged.
+pub(super) fn calm(policies: Vec<Policy>) -> Drive {
+    calm_with(policies, settings())
+}
+
+pub(super) fn calm_with(policies: Vec<Policy>, settings: FleetSettings) -> Drive {
+    let count = policies.len() as u32;
+    let mut drive = Drive::new(policies, settings, Mode::Active);
+    drive.pass(u64::from(count) * 1000);
+    let all: Vec<(u32, [bool; 2])> = (0..count).map(|p| (p, [true, true])).collect();
+    drive.second(&all);
+    drive.second(&all);
+    assert_eq!(drive.settled(), Settled::Quiet);
+    drive
+}
+
+impl Drive {
+    pub(super) fn rules_frozen(&self, policy: u32) -> bool {
+        report(&self.fleet, PolicyIdx(policy), at(self.ms)).unwrap().brakes.frozen.is_some()
+    }
+}

@@ -1,0 +1,76 @@
+//! Brakes on the fleet as a whole: a second dead region, single failures beside an evacuation.
+
+use std::time::Duration;
+
+use failoverd::domain::*;
+use failoverd::engine::event::{Command, CommandKind, Event};
+use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::report::Rule;
+use failoverd::engine::zone::ChangeOp;
+
+use super::drive::*;
+
+/// A fleet of which at most one may move in ten minutes: two policies active in us-east-1, one in
+/// ap-south-1, with a well target of another beside it or not. The first two leave their dead region.
+fn evacuated(well_beside: bool) -> Drive {
+    let mut tight = settings();
+    tight.guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
+    let mut other = policy(3, 0);
+    other.targets[0].region = RegionName::new("ap-south-1").unwrap();
+    let mut policies = vec![policy(1, 0), policy(2, 0), other];
+    if well_beside {
+        let mut beside = policy(4, 0);
+        beside.targets[1].region = RegionName::new("ap-south-1").unwrap();
+        policies.push(beside);
+    }
+    let well: Vec<(u32, [bool; 2])> = (0u32..).take(policies.len()).map(|p| (p, [true, true])).collect();
+    let mut drive = calm_with(policies, tight);
+    for _ in 0..2 {
+        drive.second(&[&[(0, [false, true]), (1, [false, true])], &well[2..]].concat());
+    }
+    drive.accept(0);
+    assert_eq!(drive.writes.len(), 2, "the second policy leaves the same region");
+    drive.accept(1);
+    // Long enough after for the two regions not to have failed at once.
+    for _ in 0..70 {
+        drive.second(&well);
+    }
+    drive
+}
+
+#[test]
+fn a_second_dead_region_soon_after_the_first_freezes_the_fleet_until_a_person_has_looked() {
+    let mut drive = evacuated(false);
+    for _ in 0..2 {
+        drive.second(&[(2, [false, true])]);
+    }
+    assert!(drive.rules(2).contains(&Rule::Frozen), "{:?}", drive.rules(2));
+    assert_eq!(drive.told(NoticeKind::FleetFrozen), 1);
+    assert_eq!(drive.told(NoticeKind::Frozen), 0, "told once, not once for each policy");
+    let moves = |drive: &Drive| {
+        drive.writes.iter().filter(|(_, changes)| changes.iter().any(|c| c.op == ChangeOp::Upsert)).count()
+    };
+    assert_eq!(moves(&drive), 2, "only fences are written: the freeze itself");
+    drive.accept_from(2);
+    let unfreeze = Command { kind: CommandKind::Unfreeze, policy: None, by: "ann".into(), reason: "it is real".into() };
+    drive.feed(Event::Command { id: 1, command: unfreeze });
+    drive.accept_from(3);
+    assert_eq!(drive.told(NoticeKind::FleetUnfrozen), 1);
+    for _ in 0..3 {
+        drive.second(&[(2, [false, true])]);
+    }
+    assert_eq!(moves(&drive), 3, "and then it moves");
+}
+
+#[test]
+fn one_failure_beside_an_evacuation_waits_for_the_fleet_guard_only() {
+    let mut drive = evacuated(true);
+    for _ in 0..2 {
+        drive.second(&[(2, [false, true])]);
+    }
+    assert_eq!((drive.writes.len(), drive.rules(2)), (2, vec![Rule::FleetGuard]));
+    for _ in 0..540 {
+        drive.second(&[(0, [true, true]), (1, [true, true]), (2, [false, true]), (3, [true, true])]);
+    }
+    assert_eq!(drive.writes.len(), 3, "ten minutes later it may move");
+}

@@ -1,0 +1,126 @@
+//! How one pass ends, and what stops a whole fleet: provider, store, a person's hand.
+
+use failoverd::domain::*;
+use failoverd::engine::action::Action;
+use failoverd::engine::event::{Command, CommandKind, Event};
+use failoverd::engine::journal::Restored;
+use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::report::{Rule, Settled};
+use failoverd::engine::{Fleet, Mode, step};
+
+use super::drive::*;
+
+#[test]
+fn one_pass_is_over_when_every_policy_is_judged_and_says_how_it_ended() {
+    let mut drive = Drive::new(vec![policy(1, 0)], settings(), Mode::Active);
+    assert_eq!(drive.settled(), Settled::No, "nothing is judged yet");
+    drive.second(&[(0, [true, true])]);
+    assert_eq!(drive.settled(), Settled::Quiet);
+    drive.second(&[(0, [false, true])]);
+    assert_eq!(drive.settled(), Settled::No, "in doubt");
+    drive.second(&[(0, [false, true])]);
+    assert_eq!(drive.settled(), Settled::No, "a write is in flight");
+    drive.accept(0);
+    drive.pass(3000);
+    assert_eq!(drive.settled(), Settled::Moved);
+
+    let mut drive = calm(vec![policy(1, 0)]);
+    for _ in 0..70 {
+        drive.second(&[(0, [true, false])]);
+    }
+    assert_eq!(drive.settled(), Settled::Quiet, "a dead standby is no move");
+    for _ in 0..3 {
+        drive.second(&[(0, [false, false])]);
+    }
+    assert_eq!((drive.settled(), drive.rules(0)), (Settled::Refused, vec![Rule::NoCandidate]));
+
+    let mut drive = calm(vec![policy(1, 0)]);
+    for _ in 0..3 {
+        drive.second(&[(0, [false, false])]);
+    }
+    assert_eq!(drive.settled(), Settled::Blind);
+
+    let mut drive = Drive::new(vec![policy(1, 0)], settings(), Mode::Observe);
+    drive.second(&[(0, [true, true])]);
+    for _ in 0..2 {
+        drive.second(&[(0, [false, true])]);
+    }
+    assert_eq!((drive.settled(), drive.writes.len()), (Settled::Moved, 0), "it would have moved and wrote nothing");
+
+    let mut drive = Drive::new(vec![policy(1, 0)], settings(), Mode::Active);
+    drive.published.clear();
+    drive.fences.clear();
+    drive.second(&[(0, [true, true])]);
+    drive.pass(400_000);
+    drive.second(&[(0, [true, true])]);
+    assert_ne!(drive.settled(), Settled::Quiet, "a record that does not exist is not quiet");
+}
+
+#[test]
+fn an_unreachable_provider_ends_a_pass_as_such_and_is_told_after_a_minute() {
+    let mut out = Vec::new();
+    let fleet = Fleet::new(settings(), vec![policy(1, 0)], Mode::Active, Restored::default(), "run1", at(0), &mut out);
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.fleet = fleet;
+    drive.ms = 0;
+    drive.notices.clear();
+    drive.reachable = false;
+    drive.take(out);
+    drive.second(&[(0, [true, true])]);
+    assert_eq!(drive.settled(), Settled::Provider);
+    drive.pass(50_000);
+    assert!(drive.notices.is_empty(), "a short trouble is no page: {:?}", drive.notices);
+    drive.pass(30_000);
+    assert_eq!(drive.notices.iter().map(|n| n.0).collect::<Vec<_>>(), [NoticeKind::ApiTrouble]);
+    let tries = drive.calls.len();
+    drive.pass(60_000);
+    assert!(drive.calls.len() - tries <= 6, "it slows down");
+    drive.reachable = true;
+    drive.pass(31_000);
+    assert_eq!(drive.notices.last().map(|n| n.0), Some(NoticeKind::ApiFine));
+    drive.second(&[(0, [true, true])]);
+    assert_eq!(drive.settled(), Settled::Quiet);
+}
+
+#[test]
+fn a_store_that_fails_is_said_once_stops_writes_and_is_tried_again() {
+    let mut drive = calm(vec![policy(1, 0), policy(2, 0)]);
+    drive.notices.clear();
+    for seq in [900, 901] {
+        drive.feed(Event::StoreFailed { seq, error: "disk full".into() });
+    }
+    // The driver commits the retry at once, so the trouble ends with it.
+    let kinds: Vec<NoticeKind> = drive.notices.iter().map(|n| n.0).collect();
+    assert_eq!(
+        kinds,
+        [NoticeKind::StoreTrouble, NoticeKind::StoreFine, NoticeKind::StoreTrouble, NoticeKind::StoreFine]
+    );
+}
+
+#[test]
+fn an_unfreeze_before_the_first_reading_is_refused_rather_than_undone_by_it() {
+    let mut out = Vec::new();
+    let mut fleet =
+        Fleet::new(settings(), vec![policy(1, 0)], Mode::Active, Restored::default(), "run1", at(0), &mut out);
+    for kind in [CommandKind::Unfreeze, CommandKind::Ack] {
+        let command = Command { kind, policy: None, by: "ann".into(), reason: "x".into() };
+        let mut out = Vec::new();
+        step(&mut fleet, at(1), Event::Command { id: 1, command }, &mut out);
+        let refused = |a: &Action| matches!(a, Action::Reply { reply: failoverd::engine::event::CommandReply::Refused(text), .. } if text.contains("not been read yet"));
+        assert!(out.iter().any(refused), "{out:?}");
+    }
+}
+
+#[test]
+fn a_command_for_an_unknown_policy_is_refused_and_one_for_all_reaches_all() {
+    let mut drive = calm(vec![policy(1, 0), policy(2, 0)]);
+    let mut out = Vec::new();
+    let command = |policy| Command { kind: CommandKind::Freeze, policy, by: "ann".into(), reason: "x".into() };
+    step(&mut drive.fleet, at(drive.ms), Event::Command { id: 9, command: command(Some(PolicyIdx(77))) }, &mut out);
+    assert!(
+        matches!(&out[..], [Action::Reply { id: 9, reply: failoverd::engine::event::CommandReply::Refused(_) }]),
+        "{out:?}"
+    );
+    drive.feed(Event::Command { id: 10, command: command(None) });
+    assert_eq!((drive.rules_frozen(0), drive.rules_frozen(1)), (true, true));
+}

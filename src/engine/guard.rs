@@ -317,7 +317,11 @@ fn trims(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
     let Some(last) = p.brakes.trims(now).last() else { return };
     let before = p.published().map_or(0, Members::count);
     let shrinks = want.to.as_ref().is_none_or(|to| to.count() < before);
-    if shrinks && now.since(last) < COLLAPSE {
+    let refilled = p.brakes.fills(now).last().is_some_and(|fill| fill > last);
+    // What failed already before the last trim was not brought down by its load.
+    let began_after = |idx| p.health_of(idx).and_then(|h| h.failing_since()).is_some_and(|since| since > last);
+    let down_after = p.published().into_iter().flat_map(Members::iter).any(|i| began_after(i) && p.is_down(i));
+    if shrinks && !refilled && down_after && now.since(last) < COLLAPSE {
         let text = format!(
             "a member was dropped {} ago and now another of the {before} left is down: more likely overload than faults",
             human(now.since(last))
@@ -334,7 +338,9 @@ fn trims(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
 fn fills(p: &PolicyState, now: Tick, list: &mut List) {
     let last = p.brakes.fills(now).last().max(p.brakes.trims(now).last());
     if let Some(last) = last {
-        own_brakes(p, now, last, p.brakes.fills(now).count(), "fills", list);
+        // A fill keeps a trim for its undo: what comes and goes ends outside the set, not dead inside it.
+        let spent = p.brakes.fills(now).count().max(p.brakes.trims(now).count());
+        own_brakes(p, now, last, spent, "trims and fills", list);
     }
 }
 

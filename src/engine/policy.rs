@@ -391,10 +391,6 @@ impl PolicyState {
         }
     }
 
-    fn is_down(&self, target: TargetIdx) -> bool {
-        self.health_of(target).is_some_and(|h| h.state() == Health::Down)
-    }
-
     fn go(&mut self, cx: &mut Cx, want: Want) {
         let Some(to) = want.to.clone() else { return };
         self.refused = None;

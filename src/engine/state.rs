@@ -246,6 +246,10 @@ impl PolicyState {
         super::live::names_text(&self.policy, members)
     }
 
+    pub fn is_down(&self, target: TargetIdx) -> bool {
+        self.health_of(target).is_some_and(|h| h.state() == Health::Down)
+    }
+
     /// The person's mark that keeps `target` empty.
     pub fn drain_of(&self, target: TargetIdx) -> Option<&DrainSnapshot> {
         let name = &self.policy.target(target)?.name;

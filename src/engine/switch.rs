@@ -216,7 +216,8 @@ pub(super) fn start(
     };
     p.journal(cx, TransitionKind::Decided, format!("{kind}{arrow}, epoch {epoch}: {why}"));
     p.record_intent(cx, &intent);
-    let confirmed = p.doubt.as_ref().filter(|_| kind == Kind::Failover).map(|d| cx.now.mono.since(d.since));
+    let confirmed =
+        p.doubt.as_ref().filter(|_| matches!(kind, Kind::Failover | Kind::Trim)).map(|d| cx.now.mono.since(d.since));
     let seq = p.commit(cx).unwrap_or(0);
     cx.shared.waiting.insert(seq, p.idx);
     p.write = Some(Writing {

@@ -273,8 +273,12 @@ impl Settling {
                 p.policy.ttl.secs()
             ),
         ];
-        let words =
-            Words { why: p.all_evidence(cx.now), moved: self.moved(p), next, undo: undo(p, self.from.as_ref()) };
+        let words = Words {
+            why: p.all_evidence(cx.now),
+            moved: self.moved(p),
+            next,
+            undo: undo(p, self.from.as_ref().filter(|_| self.intent.kind != Kind::Trim)),
+        };
         (format!("{}: {} accepted", self.arrow(p), self.intent.kind), words)
     }
 }

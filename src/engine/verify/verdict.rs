@@ -88,7 +88,8 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
         p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
     }
     let arrow = s.arrow(p);
-    let undo = undo(p, s.from.as_ref());
+    // A trim dropped what was down; nobody wants that back.
+    let undo = undo(p, s.from.as_ref().filter(|_| kind != Kind::Trim));
     let moved = s.moved(p);
     match verdict {
         Verdict::Proven(text) => {
@@ -184,6 +185,10 @@ fn what_next(p: &PolicyState, kind: Kind) -> String {
             format!("failback by itself once a better target has been healthy for {}", human(p.policy.failback.soak))
         }
         (Kind::Failover, _) => "failback is by hand".into(),
+        (Kind::Trim, _) => format!(
+            "the set is filled again once a target of its tier has been healthy for {}",
+            human(p.policy.failback.soak)
+        ),
         _ => "nothing; the policy is steady".into(),
     }
 }

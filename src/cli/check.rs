@@ -1,13 +1,14 @@
 //! `failoverd check`: reads the whole configuration and says everything that is wrong with it.
 //! Offline: no name is looked up, no secret is read, nothing is sent.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, ConfigErrors, Finding};
-use crate::domain::{CheckKind, Policy};
+use crate::domain::{CheckKind, Content, Policy};
 
 use super::count;
 use super::output::{self, Format, JSON_VERSION};
@@ -56,11 +57,38 @@ fn good(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
     let width = config.policies.iter().map(|p| p.id.as_str().len()).max().unwrap_or(0);
     for policy in &config.policies {
         let records: Vec<String> = policy.records.iter().map(ToString::to_string).collect();
-        writeln!(out, "{:width$}  {}  {}", policy.id, records.join(", "), order(policy).join(" > "))?;
+        writeln!(out, "{:width$}  {}  {}  {}", policy.id, records.join(", "), published(policy), tiers(policy))?;
     }
     let (policies, warnings) = (config.policies.len(), config.warnings.len());
     let (policies, warnings) = (count(policies, "policy", "policies"), count(warnings, "warning", "warnings"));
     writeln!(out, "{policies}, 0 errors, {warnings}")
+}
+
+/// What a record holds, and of how many targets: `A, 2 answers (at least 1)`.
+fn published(policy: &Policy) -> String {
+    let types: Vec<String> = policy.record_types().iter().map(ToString::to_string).collect();
+    let alias = if policy.targets.iter().any(|t| matches!(t.content, Content::Alias(_))) { "alias " } else { "" };
+    let answers = match policy.answers {
+        1 => String::new(),
+        most => format!(", {most} answers (at least {})", policy.min_active),
+    };
+    format!("{alias}{}{answers}", types.join(" and "))
+}
+
+/// Names of the targets, the preferred first; those published together are joined by `+`.
+fn tiers(policy: &Policy) -> String {
+    if policy.answers == 1 {
+        return order(policy).join(" > ");
+    }
+    let mut tiers: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    for target in &policy.targets {
+        tiers.entry(target.priority).or_default().push(target.name.to_string());
+    }
+    let joined = |mut names: Vec<String>| {
+        names.sort();
+        names.join(" + ")
+    };
+    tiers.into_values().map(joined).collect::<Vec<_>>().join(" > ")
 }
 
 /// Names of the targets, the preferred first.
@@ -90,6 +118,9 @@ fn policy(policy: &Policy) -> Value {
         "zone": policy.zone.to_string(),
         "records": policy.records,
         "targets": order(policy),
+        "kind": policy.targets.first().map(|t| t.content.kind()),
+        "answers": policy.answers,
+        "min_active": policy.min_active,
         "check": policy.targets.first().map(|t| CheckKind::name(&t.check.kind)),
         "config_hash": policy.config_hash,
     })

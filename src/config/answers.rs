@@ -19,7 +19,7 @@ pub fn build(source: &mut Source, fields: &Fields) -> Option<Answers> {
         source.error(
             &fields.place("min_active"),
             format!("`min_active` is {least} but `answers` is {most}: never more than that many are published"),
-            format!("write `min_active = {}` or less, or raise `answers`", most),
+            format!("write `min_active = {most}` or less, or raise `answers`"),
         );
         return None;
     }
@@ -74,7 +74,7 @@ pub fn against_tiers(source: &mut Source, fields: &Fields, answers: &Answers, ta
         source.warn(
             &fields.place(if fields.is_given("min_active") { "min_active" } else { "answers" }),
             format!(
-                "{}, fewer than `min_active` = {least}: they are used only when no target that is published lives",
+                "{}, fewer than `min_active` = {least}: used only when no published target is left",
                 has(priority, size)
             ),
             format!("give {least} targets the priority {priority}, or write `min_active = {size}`"),

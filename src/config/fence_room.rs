@@ -113,3 +113,32 @@ fn weight(content: &Content) -> (usize, usize) {
         Content::Alias(alias) => (2, 2 * alias.name.as_str().len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AddressSet, AliasTarget, ZoneId};
+
+    #[test]
+    fn no_token_of_several_targets_is_longer_than_the_one_that_is_proven_to_fit() {
+        let label = |n: usize| "t".repeat(n);
+        for lengths in [vec![1], vec![24], vec![25], vec![63], vec![11, 12], vec![12, 12], vec![1; 32], vec![63; 32]] {
+            let names: Vec<String> = lengths.iter().map(|n| label(*n)).collect();
+            let token = target_token(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(token.len() <= MAX_TOKEN, "{token}");
+        }
+        assert_eq!(target_token(&[&label(11), &label(12)]).len(), MAX_TOKEN);
+    }
+
+    #[test]
+    fn every_kind_of_content_weighs_what_the_request_will_count() {
+        let name = RecordName::new("lb.example.net").unwrap();
+        let alias = AliasTarget { name: name.clone(), zone_id: ZoneId::new("Z1"), evaluate_target_health: true };
+        let addresses = AddressSet::new(["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap())).unwrap();
+        for (content, values, characters) in
+            [(Content::Addresses(addresses), 2, 9 + 11), (Content::Host(name), 1, 14), (Content::Alias(alias), 2, 28)]
+        {
+            assert_eq!(weight(&content), (values, characters), "{content}");
+        }
+    }
+}

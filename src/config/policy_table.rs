@@ -73,7 +73,7 @@ pub static POLICY: Table = Table {
             "answers",
             Kind::Int { min: 1, max: 32 },
             Default::Int(1),
-            "answers = 1",
+            "answers = 2",
             "How many targets of one priority are published at once; more than one only with `addresses`.",
         ),
         field(

@@ -127,7 +127,10 @@ fn exchange(text: &str) -> Result<(), Advice> {
     if (1..=1024).contains(&text.len()) {
         return Ok(());
     }
-    advise(format!("the text has {} bytes; it must have 1 to 1024", text.len()), "write a short word such as `PING`")
+    advise(
+        format!("the text has {} bytes; it must have 1 to 1024", text.len()),
+        "write a short word such as `PING`, or leave the key out",
+    )
 }
 
 fn zone_id(text: &str) -> Result<(), Advice> {

@@ -162,6 +162,14 @@ impl Seen {
             let what = format!("{key} `{name}` is one of this policy's own records: it would point to itself");
             source.error(at, what, "write the name of what serves this target, for example its load balancer");
         }
+        let wildcards = around.records.keys().filter_map(|r| Some((r, r.as_str().strip_prefix("*.")?)));
+        let within = |below: &str| name.as_str().strip_suffix(below).is_some_and(|head| head.ends_with('.'));
+        for (record, _) in wildcards.filter(|(_, below)| within(below)) {
+            let what = format!(
+                "{key} `{name}` is below the record `{record}`: without a record of its own it would point to itself"
+            );
+            source.warn(at, what, format!("make sure that `{name}` has its own record, or point to another name"));
+        }
         if let Some(other) = self.names.insert(name.clone(), owner) {
             let what =
                 format!("{key} `{name}` is also that of target `{other}`; a move could not be told from no move");

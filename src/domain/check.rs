@@ -86,6 +86,7 @@ pub struct TlsCheck {
 pub struct TcpCheck {
     pub port: u16,
     /// What is said once connected; `None`: the connection alone is the success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
 }
 

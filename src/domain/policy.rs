@@ -22,8 +22,10 @@ pub struct Policy {
     /// Not empty; all of one kind of content and, for addresses, of the same families.
     pub targets: Vec<Target>,
     /// How many targets are published at once, ≥ 1; more than one only for addresses.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub answers: u32,
     /// With fewer healthy members a several-answer set leaves its tier; 1..=answers.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub min_active: u32,
     pub failover: Failover,
     pub failback: Failback,
@@ -32,8 +34,17 @@ pub struct Policy {
     /// Period of the reading through the API.
     pub reconcile: Duration,
     pub notify: Vec<NotifierName>,
-    /// Short hash of everything above, the fence's `c=`.
+    /// Short hash of everything above as it is serialized, the fence's `c=`. What a policy does not
+    /// use is left out there, so that a newer program's hash of an older file is the older one's.
     pub config_hash: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 impl Policy {
@@ -109,6 +120,7 @@ pub struct Target {
     pub region: RegionName,
     /// Lower is better.
     pub priority: i32,
+    #[serde(flatten)]
     pub content: Content,
     pub check: Check,
 }

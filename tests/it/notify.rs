@@ -76,6 +76,36 @@ fn what_is_left_out_is_said() {
 }
 
 #[test]
+fn places_read_as_people_say_them_and_an_older_receiver_still_finds_target_and_region() {
+    let case = |wanted: &str| cases::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+    let line = |wanted: &str| {
+        let text = render::slack(&case(wanted))["blocks"][1]["text"]["text"].as_str().unwrap().to_owned();
+        text.lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(
+        line("several"),
+        "*a, b, c* (region eu, 192.0.2.1, 192.0.2.2, 192.0.2.3) → *a, b* (region eu, 192.0.2.1, 192.0.2.2)"
+    );
+    assert!(line("several-regions").ends_with("→ *a, b, c* (region eu, us, 192.0.2.1, 192.0.2.2, 2001:db8::3)"));
+    assert!(line("host").ends_with("*eu-west-1* (region europe, lb.eu-west-1.example.net)"));
+    assert!(line("alias").contains("alias dualstack.web.eu-west-1.elb.example.net in zone Z35SXDOTRQ7X7K"));
+    for (name, target, region, held) in [
+        ("moved", "eu-west-1", "europe", None),
+        ("several-regions", "a, b, c", "eu, us", None),
+        ("host", "eu-west-1", "europe", Some("host")),
+        ("alias", "eu-west-1", "europe", Some("alias")),
+    ] {
+        let to = render::webhook(&case(name))["data"]["moved"]["to"].clone();
+        assert_eq!((to["target"].as_str(), to["region"].as_str()), (Some(target), Some(region)), "{name}");
+        assert_eq!(to["targets"].as_array().unwrap().len(), to["regions"].as_array().unwrap().len(), "{name}");
+        for key in ["host", "alias"] {
+            assert_eq!(to.get(key).is_some(), held == Some(key), "{name} {key}");
+        }
+        assert_eq!(to["addresses"].as_array().unwrap().is_empty(), held.is_some(), "{name}");
+    }
+}
+
+#[test]
 fn other_peoples_text_makes_no_mention_no_link_and_no_markup() {
     let (_, notice) = cases::all().into_iter().find(|(name, _)| name == "hostile").unwrap();
     let slack = render::slack(&notice);

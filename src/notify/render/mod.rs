@@ -7,7 +7,18 @@ mod webhook;
 pub use slack::slack;
 pub use webhook::webhook;
 
-use crate::engine::notice::NoticeKind;
+use crate::engine::notice::{NoticeKind, Place};
+
+/// Each region of a place once, in the order of its targets.
+fn regions(place: &Place) -> Vec<String> {
+    let mut regions: Vec<String> = Vec::new();
+    for region in place.regions.iter().map(ToString::to_string) {
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    regions
+}
 
 /// Name of a kind as the wire has it, e.g. `move_unverified`; part of the contract with scripts.
 fn kind_name(kind: NoticeKind) -> &'static str {

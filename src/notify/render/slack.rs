@@ -19,8 +19,13 @@ const FALLBACK: usize = 1000;
 const LINE: usize = 500;
 /// One section.
 const SECTION: usize = 2500;
-/// Records or addresses named one by one.
+/// Records, targets or addresses named one by one.
 const NAMED: usize = 8;
+/// What a list of names may measure, so that a whole move fits into one section: records; targets,
+/// regions and addresses of one place. One name is shown whatever it measures.
+const RECORDS: usize = 900;
+const PLACE: usize = 200;
+const HELD: usize = 400;
 /// Timeline entries shown.
 const ENTRIES: usize = 20;
 
@@ -77,7 +82,9 @@ fn sign(notice: &Notice) -> &'static str {
             | NoticeKind::DriftGone
             | NoticeKind::FenceFine
             | NoticeKind::ApiFine
-            | NoticeKind::StoreFine,
+            | NoticeKind::StoreFine
+            | NoticeKind::ObstacleGone
+            | NoticeKind::RehearsalFine,
         ) => ":white_check_mark:",
         (Severity::Info, _) => ":information_source:",
     }
@@ -87,13 +94,12 @@ fn what_moved(moved: &Moved, observe: bool) -> String {
     let names: Vec<String> = moved.records.iter().map(|r| format!("`{}`", escaped(r.as_str()))).collect();
     let kind = if observe { format!("Would have been: {}", moved.kind) } else { capitalised(moved.kind.as_str()) };
     let from = moved.from.as_ref().map_or_else(|| "values of no configured target".into(), place);
-    format!(
-        "*{kind}* of {}\n{from} → {}\nTTL {}s, epoch {}",
-        some_of(&names),
-        place(&moved.to),
-        moved.ttl.secs(),
-        moved.epoch
-    )
+    // An alias has no TTL of its own.
+    let ttl = match moved.to.content {
+        Content::Alias(_) => String::new(),
+        Content::Addresses(_) | Content::Host(_) => format!("TTL {}s, ", moved.ttl.secs()),
+    };
+    format!("*{kind}* of {}\n{from} → {}\n{ttl}epoch {}", some_of(&names, RECORDS), place(&moved.to), moved.epoch)
 }
 
 fn place(place: &Place) -> String {
@@ -101,20 +107,24 @@ fn place(place: &Place) -> String {
         Content::Addresses(set) => set.iter().map(|a| a.to_string()).collect(),
         other => vec![escaped(&other.to_string())],
     };
-    let targets: Vec<&str> = place.targets.iter().map(|t| t.as_str()).collect();
-    let mut regions: Vec<&str> = place.regions.iter().map(|r| r.as_str()).collect();
-    let named_alike = regions == targets;
-    regions.dedup();
-    let region = if named_alike { String::new() } else { format!("region {}, ", regions.join(", ")) };
-    format!("*{}* ({region}{})", targets.join(", "), some_of(&held))
+    let targets: Vec<String> = place.targets.iter().map(ToString::to_string).collect();
+    let regions = super::regions(place);
+    let region = if regions == targets { String::new() } else { format!("region {}, ", some_of(&regions, PLACE)) };
+    format!("*{}* ({region}{})", some_of(&targets, PLACE), some_of(&held, HELD))
 }
 
-fn some_of(items: &[String]) -> String {
-    let shown: Vec<&str> = items.iter().take(NAMED).map(String::as_str).collect();
-    match items.len().saturating_sub(NAMED) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+fn some_of(items: &[String], most: usize) -> String {
+    let mut text = String::new();
+    for (shown, item) in items.iter().enumerate() {
+        if shown == NAMED || shown > 0 && utf16(&text) + utf16(item) + 2 > most {
+            return format!("{text} and {} more", items.len() - shown);
+        }
+        if shown > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(item);
     }
+    text
 }
 
 fn clocks(moved: &Moved) -> Vec<Value> {
@@ -176,7 +186,14 @@ fn bullet(text: &str) -> String {
 
 fn undo_word(notice: &Notice) -> &'static str {
     match notice.kind {
-        NoticeKind::Moving | NoticeKind::Moved | NoticeKind::MoveUnverified | NoticeKind::Frozen => "Undo",
+        NoticeKind::Moving
+        | NoticeKind::Moved
+        | NoticeKind::MoveUnverified
+        | NoticeKind::Frozen
+        | NoticeKind::Draining
+        | NoticeKind::Drained
+        | NoticeKind::Released
+        | NoticeKind::TakenOver => "Undo",
         _ => "Answer with",
     }
 }

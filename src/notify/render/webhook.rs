@@ -87,16 +87,29 @@ impl Kept {
     fn place(&mut self, place: &Place) -> Value {
         let addresses: Vec<String> =
             place.content.addresses().iter().flat_map(|s| s.iter()).map(|a| a.to_string()).collect();
+        let targets: Vec<String> = place.targets.iter().map(ToString::to_string).collect();
         let mut value = json!({
-            "targets": place.targets,
-            "regions": place.regions,
+            // One text each, for receivers that know nothing of several targets.
+            "target": self.text(&targets.join(", ")),
+            "region": self.text(&super::regions(place).join(", ")),
+            "targets": self.list(&place.targets, |_, t| t.as_str().into()),
+            "regions": self.list(&place.regions, |_, r| r.as_str().into()),
             "addresses": self.list(&addresses, |_, a| a.as_str().into()),
         });
-        if let (Content::Host(name), Some(map)) = (&place.content, value.as_object_mut()) {
-            map.insert("host".into(), name.as_str().into());
-        }
-        if let (Content::Alias(alias), Some(map)) = (&place.content, value.as_object_mut()) {
-            map.insert("alias".into(), json!({ "name": alias.name, "zone_id": alias.zone_id }));
+        let held = match &place.content {
+            Content::Addresses(_) => None,
+            Content::Host(name) => Some(("host", json!(name))),
+            Content::Alias(alias) => Some((
+                "alias",
+                json!({
+                    "name": alias.name,
+                    "zone_id": alias.zone_id,
+                    "evaluate_target_health": alias.evaluate_target_health,
+                }),
+            )),
+        };
+        if let (Some((key, held)), Some(map)) = (held, value.as_object_mut()) {
+            map.insert(key.into(), held);
         }
         value
     }

@@ -37,7 +37,7 @@ fn what_init_writes_is_checked_without_an_error_or_a_warning_and_never_written_o
 
     let check = failoverd(dir.path(), &["check", "--config", "here/failoverd.toml"]);
     assert_eq!(check.status.code(), Some(0), "{}", text(&check.stderr));
-    assert_eq!(text(&check.stdout), "web  www.example.com  us-east-1 > eu-west-1\n1 policy, 0 errors, 0 warnings\n");
+    assert_eq!(text(&check.stdout), "web  www.example.com  A  us-east-1 > eu-west-1\n1 policy, 0 errors, 0 warnings\n");
 }
 
 #[test]
@@ -59,6 +59,30 @@ fn check_of_a_bad_configuration_exits_4_and_leaves_stdout_to_data() {
 
     std::fs::write(dir.path().join("policies/web.toml"), &policy).unwrap();
     assert_eq!(failoverd(dir.path(), &["check"]).status.code(), Some(0), "the cause removed");
+}
+
+#[test]
+fn the_summary_says_what_each_record_holds_and_of_how_many_targets() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = format!("policies = \"{}/*.toml\"\n", golden::root().join("policies").display());
+    std::fs::write(dir.path().join("failoverd.toml"), main).unwrap();
+    let check = failoverd(dir.path(), &["check"]);
+    assert_eq!(check.status.code(), Some(0), "{}", text(&check.stderr));
+    golden::check(Path::new("tests/golden/config/shipped-policies.txt"), &text(&check.stdout));
+
+    let check = failoverd(dir.path(), &["check", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    let policies = json["policies"].as_array().unwrap();
+    let of = |id: &str| policies.iter().find(|p| p["id"] == id).unwrap();
+    for (id, kind, answers, least) in
+        [("several-answers", "addresses", 3, 2), ("load-balancer-alias", "alias", 1, 1), ("heartbeat", "host", 1, 1)]
+    {
+        let policy = of(id);
+        assert_eq!(
+            (&policy["kind"], &policy["answers"], &policy["min_active"]),
+            (&kind.into(), &answers.into(), &least.into())
+        );
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn every_defect_has_its_words() {
         wrong.extend(golden::compare(&path.with_extension("txt"), &said).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(defects >= 60, "only {defects} defects");
+    assert!(defects >= 200, "only {defects} defects");
 }
 
 #[test]
@@ -166,15 +166,45 @@ fn a_policy_s_hash_follows_its_meaning_and_not_its_spelling_or_its_place() {
     assert_eq!(first.len(), 8);
     assert!(first.bytes().all(|b| b.is_ascii_hexdigit()));
     let with_ca = policy.replace("path  ", "ca_file = \"ca.pem\"\npath  ");
+    assert_eq!(first, "ae509bf5", "a newer program's hash of an older file is the older one's");
+    let top = |line: &str| policy.replace("ttl     = 30", &format!("ttl = 30\n{line}"));
     for (same, one) in [
         (true, policy.replace('#', "##")),
         (true, policy.replace("ttl     = 30", "")),
+        (true, top("answers = 1\nmin_active = 1")),
         (false, policy.replace("30", "31")),
+        (false, top("answers = 2")),
     ] {
         assert_eq!(hash(&one) == first, same);
     }
     assert_eq!(hash(&with_ca), hash(&with_ca), "two directories");
     assert_ne!(hash(&with_ca), first);
+    let pool = top("answers = 2").replace("priority  = 2", "priority = 1");
+    let kinds = |east: &str, west: &str| {
+        let east = policy.replace("addresses = [\"192.0.2.10\"]", east);
+        hash(&east.replace("addresses = [\"198.51.100.20\"]", west).replace("ttl     = 30", ""))
+    };
+    let alias = |more: &str| {
+        let one = |n: &str| format!("alias = {{ name = \"{n}.example.net\", zone_id = \"Z1\"{more} }}");
+        kinds(&one("a"), &one("b"))
+    };
+    let heartbeat = |more: &str| {
+        let check = format!("type = \"heartbeat\"\nport = 1{more}\n");
+        hash(&policy.replace("type   = \"https\"", &check).replace("path   =", "#").replace("expect =", "#"))
+    };
+    let all = [
+        hash(&pool),
+        hash(&pool.replace("answers = 2", "answers = 2\nmin_active = 2")),
+        kinds("host = \"a.example.net\"", "host = \"b.example.net\""),
+        kinds("host = \"a.example.net\"", "host = \"c.example.net\""),
+        alias(""),
+        alias(", evaluate_target_health = true"),
+        heartbeat(""),
+        heartbeat("\nsend = \"HI\""),
+        heartbeat("\nreceive = \"HI\""),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "{all:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The JSON Schema and the reader see the same files as good and bad.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use failoverd::config::schema;
@@ -30,6 +31,7 @@ const READER_ONLY: &[(&str, &[&str])] = &[
             "check-body-regex",
             "check-schedule-never",
             "check-schedule-nonsense",
+            "main-rehearsal-never-fires",
             "failback-window-timezone",
             "main-policies-pattern",
             "main-notifier-url-user",
@@ -44,6 +46,23 @@ const READER_ONLY: &[(&str, &[&str])] = &[
             "check-http-with-sni",
             "check-tcp-with-path",
             "check-tcp-without-port",
+            "answers-of-aliases",
+            "answers-of-hosts",
+            "batch-too-large-aliases",
+            "batch-too-large-several-answers",
+            "check-heartbeat-with-path",
+            "check-heartbeat-with-tls",
+            "check-heartbeat-without-port",
+            "check-http-with-send",
+            "check-https-with-receive",
+            "check-tcp-receive-alone",
+            "check-tcp-send-alone",
+            "min-active-above-answers",
+            "min-active-above-one-answer",
+            "target-alias-loop",
+            "target-host-at-apex",
+            "target-host-loop",
+            "target-host-loop-second-record",
             "target-check-tcp-with-path",
             "record-not-full",
             "record-outside-zone",
@@ -61,6 +80,12 @@ const READER_ONLY: &[(&str, &[&str])] = &[
             "target-address-twice-in-one",
             "target-families-differ",
             "target-name-twice",
+            "answers-above-best-tier-by-half",
+            "min-active-above-best-tier",
+            "target-alias-twice",
+            "target-host-twice",
+            "target-kinds-differ-alias",
+            "target-kinds-differ-host",
             "target-priority-mixed",
             "main-notifier-name-twice",
             "main-witness-address-twice",
@@ -96,6 +121,50 @@ fn what_the_reader_accepts_the_schema_accepts() {
     }
     for path in mains(VALID_MAIN) {
         assert_eq!(accepted(&main, &path), Some(true), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_key_is_given_in_some_valid_file() {
+    let files = |dir: &str, named: fn(&str) -> Vec<PathBuf>| named(dir);
+    let policies = files(VALID_POLICIES, |dir| sorted(Path::new(dir), ".toml"));
+    for (schema, paths) in [(schema::policy(), policies), (schema::main(), files(VALID_MAIN, mains))] {
+        let mut given = BTreeSet::new();
+        paths.iter().filter_map(|p| json(p)).for_each(|file| keys("", &file, &mut given));
+        let mut known = BTreeSet::new();
+        properties("", &schema, &mut known);
+        let missing: Vec<&String> = known.difference(&given).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(known.len() > 30);
+    }
+}
+
+/// Paths of the keys of a file; members of a list go by the list's own path.
+fn keys(path: &str, value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                into.insert(format!("{path}{key}"));
+                keys(&format!("{path}{key}."), value, into);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|one| keys(path, one, into)),
+        _ => {}
+    }
+}
+
+/// Paths of the keys of a schema, but for those of a target's own check, which are those of `[check]`.
+fn properties(path: &str, schema: &Value, into: &mut BTreeSet<String>) {
+    if path == "target.check." {
+        return;
+    }
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        into.insert(format!("{path}{key}"));
+        properties(&format!("{path}{key}."), inner, into);
+        properties(&format!("{path}{key}."), &inner["items"], into);
+        for one in inner["anyOf"].as_array().into_iter().flatten() {
+            properties(&format!("{path}{key}."), one, into);
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use failoverd::domain::{
-    AddressSet, ClusterName, Content, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName, TargetName,
-    Ttl, UnixMs,
+    AddressSet, AliasTarget, ClusterName, Content, Epoch, InstanceName, NotifierName, PolicyId, RecordName, RegionName,
+    TargetName, Ttl, UnixMs, ZoneId,
 };
 use failoverd::engine::intent::Kind;
 use failoverd::engine::journal::IncidentId;
@@ -23,6 +23,10 @@ pub fn all() -> Vec<(String, Notice)> {
     cases.extend([
         ("bare".into(), bare()),
         ("fleet".into(), fleet()),
+        ("several".into(), several()),
+        ("several-regions".into(), several_regions()),
+        ("host".into(), to_content("host", Content::Host(name("lb.eu-west-1.example.net")))),
+        ("alias".into(), to_content("alias", Content::Alias(alias("dualstack.web.eu-west-1.elb.example.net")))),
         ("hostile".into(), hostile()),
         ("long".into(), long()),
         ("observe".into(), observe()),
@@ -34,7 +38,7 @@ pub fn moved() -> Notice {
     of_kind(NoticeKind::Moved, Severity::Info, "web moved from us-east-1 to eu-west-1", "failoverd failback web")
 }
 
-const KINDS: [(NoticeKind, Severity, &str, &str); 24] = {
+const KINDS: [(NoticeKind, Severity, &str, &str); 37] = {
     use NoticeKind as K;
     use Severity::{Critical, Info, Warning};
     [
@@ -70,6 +74,29 @@ const KINDS: [(NoticeKind, Severity, &str, &str); 24] = {
             "failoverd doctor",
         ),
         (K::StoreFine, Info, "the state file can be written again", ""),
+        (K::Draining, Info, "web: alice empties us-east-1 for 30s, then it is left", "failoverd undrain web us-east-1"),
+        (K::Drained, Info, "web: us-east-1 is kept empty by alice", "failoverd undrain web us-east-1"),
+        (K::Undrained, Info, "web: us-east-1 may serve again", ""),
+        (K::Forced, Critical, "web was moved to eu-west-1 by force, by alice", "failoverd unfreeze web"),
+        (K::Released, Warning, "web: this cluster gave www.example.com up", "failoverd adopt web --to us-east-1"),
+        (K::TakenOver, Warning, "web: www.example.com was taken from cluster staging", "failoverd release web"),
+        (
+            K::FleetFrozen,
+            Critical,
+            "a second region is failing: every automatic move has stopped",
+            "failoverd unfreeze",
+        ),
+        (K::FleetUnfrozen, Info, "automatic moves are allowed again", ""),
+        (K::WriteRefused, Critical, "web: Route 53 refuses the write: throttled zone", "failoverd explain web"),
+        (
+            K::Obstacle,
+            Warning,
+            "web: a CNAME stands at www.example.com; a move to eu-west-1 would be refused",
+            "failoverd explain web",
+        ),
+        (K::ObstacleGone, Info, "web: nothing stands in the way at www.example.com any more", ""),
+        (K::RehearsalFailed, Critical, "web: the rehearsal of the write path failed: AccessDenied", "failoverd doctor"),
+        (K::RehearsalFine, Info, "web: the rehearsal of the write path is fine again", ""),
         (K::NotifierTrouble, Warning, "nobody is told through notifier ops-slack", "failoverd notify-test ops-slack"),
         (K::Test, Info, "test notice: this receiver is configured", ""),
     ]
@@ -80,11 +107,11 @@ fn name_of(kind: NoticeKind) -> String {
 }
 
 fn of_kind(kind: NoticeKind, severity: Severity, title: &str, undo: &str) -> Notice {
-    let is_move = title.contains("mov") && title.contains("eu-west-1");
+    let is_move = title.contains("mov") && title.contains("eu-west-1") && kind != NoticeKind::Obstacle;
     Notice {
         why: vec!["us-east-1 failed 3 probes in 8s: connection refused".into(), "2 of 2 witnesses answered".into()],
         moved: is_move.then(|| Moved {
-            kind: Kind::Failover,
+            kind: if kind == NoticeKind::Forced { Kind::Force } else { Kind::Failover },
             records: names(["www.example.com", "api.example.com"]),
             from: Some(place("us-east-1", "us-east-1", ["192.0.2.10"])),
             to: place("eu-west-1", "europe", ["198.51.100.20", "198.51.100.21"]),
@@ -140,6 +167,58 @@ fn observe() -> Notice {
     Notice { observe: true, ..moved() }
 }
 
+/// A member of a set of three is dropped.
+fn several() -> Notice {
+    let set = |names: [&str; 2], last: &[&str]| Place {
+        targets: names.iter().chain(last).map(|n| TargetName::new(n).unwrap()).collect(),
+        regions: names.iter().chain(last).map(|_| RegionName::new("eu").unwrap()).collect(),
+        content: addresses((1..=names.len() + last.len()).map(|i| format!("192.0.2.{i}"))),
+    };
+    let mut notice = of_kind(NoticeKind::Moved, Severity::Info, "pool: c was taken out, eu-west-1 moves on", "");
+    let moved = notice.moved.as_mut().unwrap();
+    (moved.kind, moved.from) = (Kind::Trim, Some(set(["a", "b"], &["c"])));
+    moved.to = set(["a", "b"], &[]);
+    notice
+}
+
+/// Members of two regions, one region twice.
+fn several_regions() -> Notice {
+    let mut notice = moved();
+    let moved = notice.moved.as_mut().unwrap();
+    moved.kind = Kind::Switch;
+    moved.to = Place {
+        targets: ["a", "b", "c"].map(|n| TargetName::new(n).unwrap()).to_vec(),
+        regions: ["eu", "us", "eu"].map(|n| RegionName::new(n).unwrap()).to_vec(),
+        content: addresses(["192.0.2.1", "192.0.2.2", "2001:db8::3"]),
+    };
+    notice
+}
+
+/// A move between targets of one kind.
+fn to_content(kind: &str, content: Content) -> Notice {
+    let mut notice = moved();
+    let moved = notice.moved.as_mut().unwrap();
+    moved.from.as_mut().unwrap().content = match kind {
+        "host" => Content::Host(name("lb.us-east-1.example.net")),
+        _ => Content::Alias(alias("dualstack.web.us-east-1.elb.example.net")),
+    };
+    moved.to.content = content;
+    notice
+}
+
+fn alias(to: &str) -> AliasTarget {
+    let zone_id = ZoneId::new("Z35SXDOTRQ7X7K");
+    AliasTarget { name: name(to), zone_id, evaluate_target_health: to.contains("eu-west-1") }
+}
+
+fn name(text: &str) -> RecordName {
+    RecordName::new(text).unwrap()
+}
+
+fn addresses<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> Content {
+    Content::Addresses(AddressSet::new(list.into_iter().map(|a| a.as_ref().parse::<IpAddr>().unwrap())).unwrap())
+}
+
 fn long() -> Notice {
     let mut notice = moved();
     notice.title = "a title that does not end ".repeat(20);
@@ -173,12 +252,11 @@ fn entries<T: AsRef<str>>(texts: &[T]) -> Vec<TimelineEntry> {
     texts.iter().enumerate().map(|(i, t)| TimelineEntry { at: at(i), text: t.as_ref().into() }).collect()
 }
 
-fn place<T: AsRef<str>>(target: &str, region: &str, addresses: impl IntoIterator<Item = T>) -> Place {
-    let addresses = addresses.into_iter().map(|a| a.as_ref().parse::<IpAddr>().unwrap());
+fn place<T: AsRef<str>>(target: &str, region: &str, list: impl IntoIterator<Item = T>) -> Place {
     Place {
         targets: vec![TargetName::new(target).unwrap()],
         regions: vec![RegionName::new(region).unwrap()],
-        content: Content::Addresses(AddressSet::new(addresses).unwrap()),
+        content: addresses(list),
     }
 }
 
@@ -216,19 +294,39 @@ pub fn any() -> impl Strategy<Value = Notice> {
 }
 
 fn moves() -> impl Strategy<Value = Option<Moved>> {
-    (0usize..200, 1u8..200, prop::bool::ANY).prop_map(|(records, addresses, from)| {
-        let many = |n: u8| (0..n).map(|i| format!("2001:db8:1111:2222:3333:4444:5555:{i:x}"));
-        let name =
-            |i: usize| RecordName::new(&format!("{}.{}.r{i}.example.com", "a".repeat(63), "b".repeat(63))).unwrap();
+    let kind = (0..Kind::ALL.len()).prop_map(|i| Kind::ALL[i]);
+    (0usize..200, prop::option::of(any_place()), any_place(), kind).prop_map(|(records, from, to, kind)| {
+        let record = |i: usize| name(&format!("{}.{}.r{i}.example.com", "a".repeat(63), "b".repeat(63)));
         (records > 0).then(|| Moved {
-            kind: Kind::Rollback,
-            records: (0..records).map(name).collect(),
-            from: from.then(|| place("x", "y", many(addresses))),
-            to: place(&"t".repeat(63), &"r".repeat(63), many(addresses)),
+            kind,
+            records: (0..records).map(record).collect(),
+            from,
+            to,
             ttl: Ttl::new(Ttl::MAX).unwrap(),
             epoch: Epoch(u64::MAX),
             clocks: Clocks { confirmed: Some(Duration::MAX), ..Clocks::default() },
         })
+    })
+}
+
+/// Up to 32 targets with long names, in few or many regions, of every kind of content.
+fn any_place() -> impl Strategy<Value = Place> {
+    (1usize..=32, 1usize..=63, 1usize..=32, 1u16..3200, 0..3).prop_map(|(targets, length, regions, values, kind)| {
+        let label = |i: usize| format!("{}{i:02}", "t".repeat(length.saturating_sub(2).max(1)));
+        let long = name(&[&*"h".repeat(63), &"i".repeat(63), &"j".repeat(63), &"k".repeat(61)].join("."));
+        Place {
+            targets: (0..targets).map(|i| TargetName::new(&label(i)).unwrap()).collect(),
+            regions: (0..targets).map(|i| RegionName::new(&label(i % regions)).unwrap()).collect(),
+            content: match kind {
+                0 => addresses((0..values).map(|i| format!("2001:db8:1111:2222:3333:4444:5555:{i:x}"))),
+                1 => Content::Host(long),
+                _ => Content::Alias(AliasTarget {
+                    name: long,
+                    zone_id: ZoneId::new(&"Z".repeat(32)),
+                    evaluate_target_health: true,
+                }),
+            },
+        }
     })
 }
 

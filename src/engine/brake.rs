@@ -18,6 +18,10 @@ pub(super) struct Brakes {
     /// Frozen here, and the fence does not carry it yet.
     pub freeze_is_news: bool,
     pub locked: Option<Lock>,
+    /// Locked out here, and the fence does not carry it yet.
+    pub lock_is_news: bool,
+    /// A person forced the record; automatic moves wait for `unfreeze`.
+    pub forced: bool,
     pub hold_down_until: Option<Tick>,
     /// Automatic moves of a peer are not reversed before this.
     pub peer_until: Option<Tick>,
@@ -53,6 +57,8 @@ impl Brakes {
                 since: ago(l.since),
                 hold_down: l.hold_down,
             }),
+            lock_is_news: snapshot.locked.is_some(),
+            forced: false,
             hold_down_until: snapshot
                 .hold_down_until
                 .filter(|at| *at > now.wall)
@@ -147,10 +153,11 @@ impl Brakes {
 
     /// What the fence must say.
     pub fn mode(&self) -> FenceMode {
-        match (&self.frozen, &self.locked) {
-            (Some(_), _) => FenceMode::Frozen,
-            (None, Some(_)) => FenceMode::Locked,
-            (None, None) => FenceMode::Auto,
+        match (&self.frozen, self.forced, &self.locked) {
+            (Some(_), ..) => FenceMode::Frozen,
+            (None, true, _) => FenceMode::Forced,
+            (None, false, Some(_)) => FenceMode::Locked,
+            (None, false, None) => FenceMode::Auto,
         }
     }
 

@@ -13,6 +13,9 @@ use super::zone::LiveSet;
 /// TTL of every fence, seconds.
 pub const FENCE_TTL: u32 = 60;
 
+/// A repaired fence believes no broken value that claims a higher epoch.
+const EPOCH_LIMIT: u64 = 1 << 48;
+
 /// Longest value: one TXT string (RFC 1035 3.3).
 pub const MAX_VALUE: usize = 255;
 
@@ -82,6 +85,11 @@ pub enum FenceKind {
 impl FenceKind {
     pub fn is_automatic_move(&self) -> bool {
         matches!(self, FenceKind::Known(kind) if kind.is_automatic_move())
+    }
+
+    /// An automatic move or a person's; not to be undone by an automatic one at once.
+    pub fn moves_the_record(&self) -> bool {
+        self.is_automatic_move() || matches!(self, FenceKind::Known(Kind::Switch | Kind::Force))
     }
 }
 
@@ -196,11 +204,31 @@ pub enum Fence {
     /// Another cluster's: read-only for us.
     Foreign {
         value: FenceValue,
+        raw: LiveSet,
+    },
+    /// A cluster gave the record up, its name is in the value: nobody's until it is adopted.
+    Released {
+        value: FenceValue,
+        raw: LiveSet,
     },
     /// Several values, an unknown version, not parsable, not a simple TXT set.
     Unusable {
         why: String,
+        damage: Damage,
     },
+}
+
+/// What may be done about a fence that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// One simple set: `adopt --repair` deletes it as listed. With the highest epoch readable in it.
+    Spoiled { raw: LiveSet, epoch: Epoch },
+    /// Written by a newer program.
+    Newer,
+    /// One of several values is another cluster's.
+    Shared(ClusterName),
+    /// Weighted, health-checked or several sets: only a person can delete them.
+    NotSimple,
 }
 
 impl Fence {
@@ -209,18 +237,23 @@ impl Fence {
         let txt: Vec<&LiveSet> = sets.iter().filter(|s| s.rtype == "TXT").collect();
         let raw = match txt.as_slice() {
             [] => return Fence::Absent,
-            [one] if one.is_simple() => *one,
-            _ => return Fence::Unusable { why: "it is not one simple TXT set".into() },
+            [one] if one.is_simple() => (*one).clone(),
+            _ => return Fence::Unusable { why: "it is not one simple TXT set".into(), damage: Damage::NotSimple },
         };
-        let [value] = raw.values.as_slice() else {
-            return Fence::Unusable { why: format!("it has {} values instead of one", raw.values.len()) };
+        let read = |value: &String| {
+            unquote(value).ok_or_else(|| "it is not a quoted text".to_owned()).and_then(|t| FenceValue::parse(&t))
         };
-        let parsed =
-            unquote(value).ok_or_else(|| "it is not a quoted text".to_owned()).and_then(|t| FenceValue::parse(&t));
-        match parsed {
-            Err(why) => Fence::Unusable { why },
-            Ok(value) if value.cluster == *cluster => Fence::Ours { value, raw: raw.clone() },
-            Ok(value) => Fence::Foreign { value },
+        match raw.values.as_slice() {
+            [value] => match read(value) {
+                Err(why) => Fence::Unusable { why, damage: damage(raw, cluster) },
+                Ok(value) if value.mode == FenceMode::Released => Fence::Released { value, raw },
+                Ok(value) if value.cluster == *cluster => Fence::Ours { value, raw },
+                Ok(value) => Fence::Foreign { value, raw },
+            },
+            many => {
+                let why = format!("it has {} values instead of one", many.len());
+                Fence::Unusable { why, damage: damage(raw, cluster) }
+            }
         }
     }
 
@@ -230,6 +263,60 @@ impl Fence {
             _ => None,
         }
     }
+
+    /// Its value, whoever wrote it.
+    pub fn value(&self) -> Option<&FenceValue> {
+        match self {
+            Fence::Ours { value, .. } | Fence::Foreign { value, .. } | Fence::Released { value, .. } => Some(value),
+            Fence::Absent | Fence::Unusable { .. } => None,
+        }
+    }
+
+    /// The value while it is our cluster's, given up or not.
+    pub fn of_cluster(&self, cluster: &ClusterName) -> Option<&FenceValue> {
+        self.value().filter(|v| v.cluster == *cluster)
+    }
+
+    /// The one simple set that a write has to delete, exactly as listed.
+    pub fn standing(&self) -> Option<&LiveSet> {
+        match self {
+            Fence::Ours { raw, .. } | Fence::Foreign { raw, .. } | Fence::Released { raw, .. } => Some(raw),
+            Fence::Unusable { damage: Damage::Spoiled { raw, .. }, .. } => Some(raw),
+            Fence::Absent | Fence::Unusable { .. } => None,
+        }
+    }
+
+    /// The highest epoch that can be read there.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Fence::Unusable { damage: Damage::Spoiled { epoch, .. }, .. } => *epoch,
+            other => other.value().map(|v| v.epoch).unwrap_or_default(),
+        }
+    }
+}
+
+/// How bad it is: looks into every value, however broken the others are.
+fn damage(raw: LiveSet, cluster: &ClusterName) -> Damage {
+    let texts: Vec<String> = raw.values.iter().map(|v| unquote(v).unwrap_or_else(|| v.clone())).collect();
+    let word = |text: &str, key: &str| -> Option<u64> {
+        let lower = text.to_ascii_lowercase();
+        lower.split(|c: char| c.is_ascii_whitespace() || c == '"').find_map(|w| w.strip_prefix(key)?.parse().ok())
+    };
+    if texts.iter().any(|text| word(text, "v=").is_some_and(|v| v > 1)) {
+        return Damage::Newer;
+    }
+    let readable = |text: &String| FenceValue::parse(text).ok().filter(|v| v.mode != FenceMode::Released);
+    if let Some(other) = texts.iter().filter_map(readable).find(|v| v.cluster != *cluster) {
+        return Damage::Shared(other.cluster);
+    }
+    let epoch = texts
+        .iter()
+        .filter_map(|text| word(text, "e="))
+        .filter(|e| *e < EPOCH_LIMIT)
+        .max()
+        .map(Epoch)
+        .unwrap_or_default();
+    Damage::Spoiled { raw, epoch }
 }
 
 /// Longest [`target_token`].
@@ -305,7 +392,7 @@ mod tests {
         ];
         for (sets, why) in cases {
             match Fence::classify(&sets, &cluster) {
-                Fence::Unusable { why: got } => assert!(got.contains(why), "{got} / {why}"),
+                Fence::Unusable { why: got, .. } => assert!(got.contains(why), "{got} / {why}"),
                 other => panic!("{other:?} for {why}"),
             }
         }

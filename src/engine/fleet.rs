@@ -158,7 +158,7 @@ impl Fleet {
             for (target, health) in old.policy.targets.iter().zip(&old.health) {
                 self.shared.sight.remove_target(&target.region, health.is_failing_now(), now.mono);
             }
-            snapshots.push((old.snapshot(now), old.seen_attempt.clone(), old.brakes.clone(), old.pending_ack));
+            snapshots.push((old.snapshot(now), old.seen_attempt.clone(), old.brakes.clone(), old.hands.clone()));
             self.timers.retain(|(_, idx)| *idx != old.idx);
             self.shared.policies = self.shared.policies.saturating_sub(1);
             *slot = None;
@@ -166,10 +166,10 @@ impl Fleet {
         for policy in policies.into_iter().filter(|p| !known.contains(p)) {
             let snapshot = snapshots.iter().find(|(s, ..)| s.policy == policy.id);
             let idx = self.add(policy, snapshot.map(|(s, ..)| s), now);
-            if let (Some(Some(p)), Some((_, seen, brakes, ack))) = (self.policies.get_mut(idx.index()), snapshot) {
+            if let (Some(Some(p)), Some((_, seen, brakes, hands))) = (self.policies.get_mut(idx.index()), snapshot) {
                 p.seen_attempt.clone_from(seen);
                 p.brakes.clone_from(brakes);
-                p.pending_ack = *ack;
+                p.hands.clone_from(hands);
             }
         }
         let text = format!("{} policies in force", self.shared.policies);

@@ -11,6 +11,7 @@ use super::fence::{Fence, FenceMode};
 use super::health::TargetHealth;
 use super::intent::Kind;
 use super::live::View;
+use super::own::{adopt_command, cure};
 use super::report::{Refusal, Rule};
 use super::select::Want;
 use super::state::{PolicyState, Shared};
@@ -106,23 +107,36 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
                 format!("{name} has no fence yet; without one no automatic move is made"),
                 format!("`failoverd adopt {id}` on a calm day creates it"),
             ),
-            Fence::Foreign { value } => list.add(
+            Fence::Foreign { value, .. } => list.add(
                 Rule::FenceForeign,
                 format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy),
-                "this controller only watches; let the other cluster release it",
+                format!(
+                    "this controller only watches; let that cluster release it, or `failoverd takeover {id} --from {}`",
+                    value.cluster
+                ),
             ),
-            Fence::Unusable { why } => list.add(
-                Rule::FenceUnusable,
-                format!("the fence of {name} cannot be used: {why}"),
-                "restore the TXT record by hand, or delete it and adopt the policy again",
+            Fence::Released { value, .. } if value.cluster == shared.settings.cluster => list.add(
+                Rule::Released,
+                format!("{name} was released through {} at {}", value.instance, value.written),
+                format!("`{}` takes it up again", adopt_command(p, false)),
             ),
+            // Nobody's: ours when it is adopted.
+            Fence::Released { .. } if want.kind == Kind::Adopt => {}
+            Fence::Released { value, .. } => list.add(
+                Rule::NotAdopted,
+                format!("{name} was released by cluster {} and is nobody's; no automatic move is made", value.cluster),
+                format!("`{}` on a calm day makes it ours", adopt_command(p, false)),
+            ),
+            Fence::Unusable { why, damage } => {
+                list.add(Rule::FenceUnusable, format!("the fence of {name} cannot be used: {why}"), cure(p, damage))
+            }
         }
     }
     if p.live.fences.contains(&Fence::Absent) && p.known_epoch.0 > 0 {
         list.add(
             Rule::FenceUnusable,
             format!("the fence is gone although epoch {} was written", p.known_epoch),
-            format!("find out who deleted it, then `failoverd adopt {id} --to TARGET`"),
+            format!("find out who deleted it, then `{}`", adopt_command(p, true)),
         );
     }
     if at == At::Decision {
@@ -158,7 +172,8 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
             format!("`failoverd unfreeze {id}`"),
         );
     }
-    if p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == FenceMode::Forced)) {
+    let says_forced = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode == FenceMode::Forced);
+    if p.brakes.forced || p.live.fences.iter().any(says_forced) {
         list.add(Rule::Forced, "the record is forced by a person", format!("`failoverd unfreeze {id}`"));
     }
     let Some(lock) = &p.brakes.locked else { return };
@@ -402,6 +417,11 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     }
     if p.brakes.failback_blocked {
         list.add(Rule::AfterRollback, "automatic failback is off after a rollback", format!("`failoverd ack {id}`"));
+    }
+    let renamed = p.live.fences.iter().filter_map(Fence::ours).find(|(v, _)| v.policy != p.policy.id);
+    if let Some((value, _)) = renamed {
+        let text = format!("the fence was written for policy {} by {}", value.policy, value.instance);
+        list.add(Rule::ConfigSkew, text, format!("if it was renamed to {id}: `failoverd ack {id}`"));
     }
     let skew = p
         .live

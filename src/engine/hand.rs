@@ -1,17 +1,55 @@
-//! A person's hand on one policy: freeze, unfreeze, ack, adopt, and the fence that carries it
-//! to every other instance.
+//! A person's hand on one policy: freeze, unfreeze, ack, and the fence that carries the hand to
+//! every other instance. What a person asked for stays asked until a fence says so.
 
-use crate::domain::{Health, Members};
+use std::time::Duration;
+
+use crate::domain::{ClusterName, Tick};
 
 use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
 use super::fleet::Mode;
 use super::intent::Kind;
 use super::journal::{FreezeSnapshot, TransitionKind};
-use super::live::View;
 use super::notice::{NoticeKind, Severity};
-use super::state::{Cx, PolicyState, Words};
+use super::own;
+use super::state::{Cx, PolicyState, Urgency, Words};
 use super::switch;
+
+/// A write a person asked for is given up when it could not be begun within this.
+const HAND_LIFE: Duration = Duration::from_secs(60);
+
+/// What a person asked for and no fence says yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Hand {
+    pub what: Asked,
+    /// By whom and why.
+    pub said: String,
+    pub asked: Tick,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Unfreeze,
+    Ack,
+    Release,
+    Takeover(ClusterName),
+}
+
+impl Asked {
+    /// Done before anything is decided, on a reading younger than the command.
+    fn goes_first(&self) -> bool {
+        matches!(self, Asked::Release | Asked::Takeover(_))
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            Asked::Unfreeze => "unfreeze",
+            Asked::Ack => "ack",
+            Asked::Release => "release",
+            Asked::Takeover(_) => "takeover",
+        }
+    }
+}
 
 impl PolicyState {
     /// The fleet's brakes froze every policy; it is told once for all of them.
@@ -27,109 +65,150 @@ impl PolicyState {
 
     /// A person's hand.
     pub(super) fn command(&mut self, cx: &mut Cx, command: &Command) -> CommandReply {
-        let id = self.policy.id.clone();
         let said = format!("by {}: {}", command.by, command.reason);
+        let id = self.policy.id.clone();
+        let observing = cx.shared.mode == Mode::Observe;
         match &command.kind {
-            CommandKind::Freeze => {
-                self.brakes.frozen =
-                    Some(FreezeSnapshot { since: cx.now.wall, by: command.by.clone(), reason: command.reason.clone() });
-                self.brakes.freeze_is_news = true;
-                if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {
-                    switch::drop_unsent(self, cx, "frozen");
-                }
-                self.journal(cx, TransitionKind::Frozen, format!("frozen {said}"));
-                let words = Words {
-                    why: vec![said],
-                    next: vec!["no automatic write until unfreeze; probing goes on".into()],
-                    undo: Some(format!("failoverd unfreeze {id}")),
-                    moved: None,
-                };
-                self.tell(cx, NoticeKind::Frozen, Severity::Warning, format!("{id}: frozen"), words);
-                CommandReply::Accepted(format!("{id}: frozen here now; the fence follows"))
-            }
-            // Before the fence is read, it would only be taken over again from there.
-            CommandKind::Unfreeze | CommandKind::Ack if self.live.read_at.is_none() => {
-                CommandReply::Refused(format!("{id}: the zone has not been read yet; type it again in a moment"))
-            }
-            CommandKind::Unfreeze => {
-                if self.brakes.frozen.take().is_none() {
-                    return CommandReply::Accepted(format!("{id}: was not frozen"));
-                }
-                self.brakes.freeze_is_news = false;
-                self.journal(cx, TransitionKind::Unfrozen, format!("unfrozen {said}"));
-                self.tell(
-                    cx,
-                    NoticeKind::Unfrozen,
-                    Severity::Info,
-                    format!("{id}: unfrozen"),
-                    Words { why: vec![said], ..Words::default() },
-                );
-                CommandReply::Accepted(format!("{id}: unfrozen"))
-            }
-            CommandKind::Ack => {
-                let nothing = self.brakes.locked.is_none() && !self.brakes.failback_blocked && !self.brakes.unverified;
-                self.brakes.locked = None;
-                self.brakes.failback_blocked = false;
-                self.brakes.unverified = false;
-                self.brakes.forget_moves();
-                self.pending_ack = cx.shared.mode == Mode::Active;
-                self.write_trouble = None;
-                self.journal(cx, TransitionKind::Acked, format!("acknowledged {said}"));
-                self.tell(
-                    cx,
-                    NoticeKind::Acked,
-                    Severity::Info,
-                    format!("{id}: acknowledged"),
-                    Words { why: vec![said], ..Words::default() },
-                );
-                let what =
-                    if nothing { "nothing was waiting for it; noted" } else { "automatic moves are possible again" };
-                CommandReply::Accepted(format!("{id}: {what}"))
-            }
-            CommandKind::Adopt { to, .. } => self.adopt(cx, to.clone(), &said),
+            CommandKind::Freeze => self.freeze(cx, command, &said),
+            CommandKind::Unfreeze => self.unfreeze(cx, &said),
+            CommandKind::Ack => self.ack(cx, &said),
+            _ if observing => CommandReply::Refused(format!(
+                "{id}: this process only observes; run `failoverd run` without --observe"
+            )),
+            CommandKind::Adopt { to, repair } => own::adopt(self, cx, to, *repair, &said),
+            CommandKind::Release => own::release(self, cx, &said),
+            CommandKind::Takeover { from } => own::takeover(self, cx, from, &said),
             _ => CommandReply::Refused(format!("{id}: not possible yet")),
         }
     }
 
-    fn adopt(&mut self, cx: &mut Cx, to: Members, said: &str) -> CommandReply {
+    fn freeze(&mut self, cx: &mut Cx, command: &Command, said: &str) -> CommandReply {
         let id = self.policy.id.clone();
-        if cx.shared.mode == Mode::Observe {
-            return CommandReply::Refused(format!(
-                "{id}: this process only observes; run `failoverd run` without --observe"
-            ));
+        self.brakes.frozen =
+            Some(FreezeSnapshot { since: cx.now.wall, by: command.by.clone(), reason: command.reason.clone() });
+        self.brakes.freeze_is_news = true;
+        self.hands.retain(|h| h.what != Asked::Unfreeze);
+        if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {
+            switch::drop_unsent(self, cx, "frozen");
         }
-        if let Some(text) = self.live.fences.iter().find_map(|f| match f {
-            Fence::Foreign { value } => Some(format!("the record belongs to {}/{}", value.cluster, value.instance)),
-            Fence::Unusable { why } => {
-                Some(format!("the fence cannot be used: {why}; restore or delete the TXT record first"))
-            }
-            _ => None,
-        }) {
-            return CommandReply::Refused(format!("{id}: {text}"));
+        self.journal(cx, TransitionKind::Frozen, format!("frozen {said}"));
+        let words = Words {
+            why: vec![said.to_owned()],
+            next: vec!["no automatic write until unfreeze; probing goes on".into()],
+            undo: Some(format!("failoverd unfreeze {id}")),
+            moved: None,
+        };
+        self.tell(cx, NoticeKind::Frozen, Severity::Warning, format!("{id}: frozen"), words);
+        CommandReply::Accepted(format!("{id}: frozen here now; the fence follows"))
+    }
+
+    fn unfreeze(&mut self, cx: &mut Cx, said: &str) -> CommandReply {
+        let id = self.policy.id.clone();
+        let frozen = self.brakes.frozen.take().is_some();
+        let forced = std::mem::take(&mut self.brakes.forced);
+        if !frozen && !forced && self.live.read_at.is_some() {
+            return CommandReply::Accepted(format!("{id}: was not frozen"));
         }
-        if let View::Foreign(what) = &self.live.view
-            && what.contains("simple sets only")
-        {
-            return CommandReply::Refused(format!("{id}: {what}; replace it by hand first"));
+        self.brakes.freeze_is_news = false;
+        self.ask(cx, Asked::Unfreeze, said);
+        self.journal(cx, TransitionKind::Unfrozen, format!("unfrozen {said}"));
+        let words = Words { why: vec![said.to_owned()], ..Words::default() };
+        self.tell(cx, NoticeKind::Unfrozen, Severity::Info, format!("{id}: unfrozen"), words);
+        CommandReply::Accepted(format!("{id}: unfrozen"))
+    }
+
+    fn ack(&mut self, cx: &mut Cx, said: &str) -> CommandReply {
+        let id = self.policy.id.clone();
+        let nothing = self.brakes.locked.is_none() && !self.brakes.failback_blocked && !self.brakes.unverified;
+        self.brakes.locked = None;
+        self.brakes.lock_is_news = false;
+        self.brakes.failback_blocked = false;
+        self.brakes.unverified = false;
+        self.brakes.forget_moves();
+        self.ask(cx, Asked::Ack, said);
+        self.write_trouble = None;
+        self.journal(cx, TransitionKind::Acked, format!("acknowledged {said}"));
+        let words = Words { why: vec![said.to_owned()], ..Words::default() };
+        self.tell(cx, NoticeKind::Acked, Severity::Info, format!("{id}: acknowledged"), words);
+        let what = if nothing { "nothing was waiting for it; noted" } else { "automatic moves are possible again" };
+        CommandReply::Accepted(format!("{id}: {what}"))
+    }
+
+    /// Remembers what is to be written until a fence says so.
+    pub(super) fn ask(&mut self, cx: &Cx, what: Asked, said: &str) {
+        if cx.shared.mode == Mode::Active {
+            self.hands.retain(|h| h.what != what);
+            self.hands.push(Hand { what, said: said.to_owned(), asked: cx.now.mono });
         }
-        if let Some(bad) = to.iter().find(|i| self.health_of(*i).is_none_or(|h| h.state() != Health::Up)) {
-            let next = "adopt when its probes succeed, or name another target";
-            return CommandReply::Refused(format!("{id}: {} is not up; {next}", self.evidence(bad, cx.now)));
+    }
+
+    pub(super) fn asked(&self, what: &Asked) -> Option<&Hand> {
+        self.hands.iter().find(|h| h.what == *what)
+    }
+
+    /// A person's write is on its way; nothing else is decided before it.
+    pub(super) fn hand_goes_first(&self) -> bool {
+        self.hands.iter().any(|h| h.what.goes_first())
+    }
+
+    /// When a hand is given up.
+    pub(super) fn hand_wake(&self) -> Option<Tick> {
+        self.hands.iter().filter(|h| h.what.goes_first()).map(|h| h.asked + HAND_LIFE).min()
+    }
+
+    /// Begins what a person asked for as soon as nothing else is being written and the zone was
+    /// read after the command; tells when it cannot be.
+    pub(super) fn carry_out_hands(&mut self, cx: &mut Cx) {
+        let Some(hand) = self.hands.iter().find(|h| h.what.goes_first()).cloned() else { return };
+        if self.write.is_some() {
+            return;
         }
-        if self.live.stale {
-            return CommandReply::Refused(format!("{id}: the zone is being read; try again in a moment"));
+        let refused = self.write_trouble.as_ref().map(|t| t.message.clone());
+        let read_since = self.live.read_at.is_some_and(|at| at > hand.asked) && !self.live.stale;
+        if let Some(message) = refused {
+            return self.give_up(cx, &hand, &message);
         }
-        match switch::start(self, cx, Kind::Adopt, Some(to.clone()), said) {
-            Ok(()) => {
-                if let Some(write) = &mut self.write {
-                    write.set_by_hand();
-                }
-                CommandReply::Accepted(format!(
-                    "{id}: adopting with {}; `failoverd status` shows the proof",
-                    self.names_text(&to)
-                ))
-            }
-            Err(why) => CommandReply::Refused(format!("{id}: {why}")),
+        if cx.now.mono.since(hand.asked) >= HAND_LIFE {
+            let why =
+                self.live.error.as_ref().map_or("it lost every race to another write".into(), |e| e.message.clone());
+            return self.give_up(cx, &hand, &why);
+        }
+        if !read_since {
+            return self.read_now(cx, Urgency::FenceRead);
+        }
+        if let Err(why) = own::begin(self, cx, &hand) {
+            self.give_up(cx, &hand, &why);
+        }
+    }
+
+    fn give_up(&mut self, cx: &mut Cx, hand: &Hand, why: &str) {
+        self.hands.retain(|h| h.what != hand.what);
+        let id = self.policy.id.clone();
+        let what = hand.what.text();
+        self.journal(cx, TransitionKind::Dropped, format!("{what} {} was not made: {why}", hand.said));
+        let words = Words {
+            why: vec![why.to_owned()],
+            next: vec![format!("`failoverd {what} {id}` again when the cause is gone")],
+            ..Words::default()
+        };
+        self.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the {what} was not made"), words);
+    }
+
+    /// A write of ours stands whose fence says `mode`: what it carries is asked no more.
+    pub(super) fn hand_written(&mut self, cx: &mut Cx, kind: Kind, mode: FenceMode) {
+        self.brakes.freeze_is_news &= mode != FenceMode::Frozen;
+        self.brakes.lock_is_news &= mode != FenceMode::Locked;
+        let done = |what: &Asked| match what {
+            Asked::Ack => kind == Kind::Ack,
+            Asked::Unfreeze => !matches!(mode, FenceMode::Frozen | FenceMode::Forced),
+            Asked::Release => kind == Kind::Release,
+            Asked::Takeover(_) => kind == Kind::Takeover,
+        };
+        let (over, still) = std::mem::take(&mut self.hands).into_iter().partition(|h| done(&h.what));
+        self.hands = still;
+        let over: Vec<Hand> = over;
+        for hand in over.iter().filter(|h| h.what.goes_first()) {
+            own::told(self, cx, hand);
         }
     }
 
@@ -138,30 +217,31 @@ impl PolicyState {
         let calm = self.write.is_none()
             && !self.live.stale
             && self.write_trouble.as_ref().is_none_or(|t| t.next_try <= cx.now.mono);
-        if !calm
-            || cx.shared.store_broken.is_some()
-            || self.live.fences.is_empty()
-            || !self.live.fences.iter().all(|f| f.ours().is_some())
-        {
+        if !calm || cx.shared.store_broken.is_some() || self.live.fences.is_empty() {
             return;
         }
+        if !self.live.fences.iter().all(|f| f.ours().is_some()) {
+            // There is no fence of ours to say it; what is asked of another day's fence is asked anew.
+            self.hands.retain(|h| h.what.goes_first());
+            return;
+        }
+        let says = |mode: FenceMode| self.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode));
+        let forced_elsewhere = says(FenceMode::Forced) && self.asked(&Asked::Unfreeze).is_none();
+        self.brakes.forced |= forced_elsewhere;
         let mode = self.brakes.mode();
-        let differs = |f: &Fence| {
-            f.ours().is_some_and(|(v, _)| v.mode != mode && !matches!(v.mode, FenceMode::Forced | FenceMode::Released))
-        };
-        let kind = if self.pending_ack {
+        let differs = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode != mode);
+        let kind = if self.asked(&Asked::Ack).is_some() {
             Kind::Ack
         } else if self.live.fences.iter().any(differs) {
             match mode {
-                FenceMode::Frozen => Kind::Freeze,
+                FenceMode::Frozen | FenceMode::Forced => Kind::Freeze,
                 FenceMode::Locked => Kind::Lock,
-                _ => Kind::Unfreeze,
+                FenceMode::Auto | FenceMode::Released => Kind::Unfreeze,
             }
         } else {
             return;
         };
-        if switch::start(self, cx, kind, None, "the fence is to carry it").is_ok() {
-            self.pending_ack = false;
-        }
+        // Not begun: tried again when something changes.
+        let _ = switch::start(self, cx, kind, None, "the fence is to carry it");
     }
 }

@@ -22,6 +22,8 @@ pub mod journal;
 mod live;
 pub mod notice;
 pub mod obstacle;
+mod own;
+mod peer;
 pub mod plan;
 mod policy;
 pub mod report;

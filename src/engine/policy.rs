@@ -69,7 +69,7 @@ impl PolicyState {
                 .collect(),
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
             seen_attempt: None,
-            pending_ack: false,
+            hands: Vec::new(),
             precondition_failures: 0,
             wake: Some(now.mono),
             drained: restored.map(|r| r.drained.clone()).unwrap_or_default(),
@@ -240,6 +240,7 @@ impl PolicyState {
         self.watch_record(cx);
         switch::tick(self, cx);
         verify::tick(self, cx);
+        self.carry_out_hands(cx);
         self.decide(cx);
         if cx.shared.mode == Mode::Active {
             self.keep_fence_mode(cx);
@@ -298,7 +299,7 @@ impl PolicyState {
             self.would = None;
             return;
         };
-        if self.is_moving() {
+        if self.is_moving() || self.hand_goes_first() {
             return;
         }
         if want.kind == Kind::Failover
@@ -333,6 +334,7 @@ impl PolicyState {
 
     fn lock_out(&mut self, cx: &mut Cx) {
         self.brakes.lock(cx.now);
+        self.brakes.lock_is_news = true;
         let id = self.policy.id.clone();
         let text = format!(
             "{} automatic moves in the last hour, budget {}",
@@ -450,6 +452,7 @@ impl PolicyState {
             (zone_known && !self.live.is_reading()).then_some(self.live.reconcile_due),
             Some(self.live.observe_due),
             self.write.as_ref().and_then(Writing::wake),
+            self.hand_wake(),
             self.brakes.hold_down_until,
             self.brakes.peer_until,
             self.brakes.locked.map(|l| l.since + l.hold_down),

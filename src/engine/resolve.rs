@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::domain::Tick;
 
+use super::fence::Fence;
 use super::intent::{IntentOutcome, Kind};
 use super::journal::TransitionKind;
+use super::own::{Claim, grounds};
 use super::plan::Plan;
 use super::state::{Cx, PolicyState};
-use super::switch::{Phase, accepted, close, grounds};
+use super::switch::{Phase, accepted, close};
 use super::zone::Change;
 
 /// A signed request is refused by the provider after this (AWS Signature Version 4).
@@ -22,8 +24,7 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
         return;
     }
     let mine = write.intent.id.0.clone();
-    let standing: Vec<Option<String>> =
-        p.live.fences.iter().map(|f| f.ours().map(|(v, _)| v.attempt.clone())).collect();
+    let standing: Vec<Option<String>> = p.live.fences.iter().map(|f| f.value().map(|v| v.attempt.clone())).collect();
     if standing.iter().flatten().any(|attempt| *attempt == mine) {
         p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
         return accepted(p, cx, write_change_id(p));
@@ -56,11 +57,10 @@ fn write_change_id(p: &PolicyState) -> Option<String> {
 /// Queues the fence-only batch after which the lost request is refused for ever.
 fn burn(p: &mut PolicyState, cx: &mut Cx) {
     let Some(write) = &p.write else { return };
-    let standing = p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).max();
+    let standing = p.live.fences.iter().map(Fence::epoch).max().filter(|epoch| epoch.0 > 0);
     let epoch = standing.unwrap_or(write.intent.epoch);
     let attempt = cx.next_attempt();
-    let moves = p.brakes.moves_last_hour(cx.now.mono);
-    let plan = grounds(p, cx, Kind::Burn, epoch, &attempt.0, None, moves)
+    let plan = grounds(p, cx, Kind::Burn, Claim::Standing, epoch, &attempt.0, None)
         .ok()
         .and_then(|grounds| Plan::fence_only(Kind::Burn, &p.policy, epoch, grounds));
     let now = cx.now.mono;

@@ -15,6 +15,7 @@ use super::brake::Brakes;
 use super::budget::TokenBucket;
 use super::evacuation::Evacuation;
 use super::fleet::Mode;
+use super::hand::Hand;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
 use super::journal::{
@@ -134,8 +135,8 @@ pub(super) struct PolicyState {
     pub known_epoch: Epoch,
     /// Attempt of the last fence we wrote or adopted.
     pub seen_attempt: Option<String>,
-    /// A person acknowledged; the fence is to say so.
-    pub pending_ack: bool,
+    /// What a person asked for and no fence says yet.
+    pub hands: Vec<Hand>,
     /// Refusals by precondition in a row.
     pub precondition_failures: u32,
     pub wake: Option<Tick>,

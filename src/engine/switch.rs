@@ -7,16 +7,16 @@ mod answer;
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, Health, Members, Tick, UnixMs};
+use crate::domain::{Epoch, Health, Members, Tick};
 
 use super::batch::Weight;
-use super::fence::{FenceKind, FenceValue, fence_name};
+use super::fence::{Fence, FenceValue};
 use super::guard::{At, refusals};
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
-use super::live::token_of;
 use super::notice::{NoticeKind, Severity};
-use super::plan::{Ground, Plan};
+use super::own::{Claim, grounds};
+use super::plan::Plan;
 use super::report::{MovePhase, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, PolicyState, Shared, Urgency, Words};
@@ -177,14 +177,24 @@ pub(super) fn start(
     to: Option<Members>,
     why: &str,
 ) -> Result<(), String> {
+    start_on(p, cx, kind, Claim::of(kind), to, why)
+}
+
+/// The same, on fences that `claim` allows to replace.
+pub(super) fn start_on(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    kind: Kind,
+    claim: Claim,
+    to: Option<Members>,
+    why: &str,
+) -> Result<(), String> {
     if p.write.is_some() {
         return Err("another write of this policy has no outcome yet".into());
     }
-    let epoch =
-        p.live.fences.iter().filter_map(|f| f.ours()).map(|(v, _)| v.epoch).fold(p.known_epoch, Epoch::max).next();
+    let epoch = p.live.fences.iter().map(Fence::epoch).fold(p.known_epoch, Epoch::max).next();
     let id = cx.next_attempt();
-    let moves = p.brakes.moves_last_hour(cx.now.mono) + u32::from(kind.is_counted_move());
-    let grounds = grounds(p, cx, kind, epoch, &id.0, to.as_ref(), moves)?;
+    let grounds = grounds(p, cx, kind, claim, epoch, &id.0, to.as_ref())?;
     let plan = match to.clone() {
         Some(to) => Plan::publish(kind, &p.policy, to, epoch, grounds),
         None => Plan::fence_only(kind, &p.policy, epoch, grounds),
@@ -238,47 +248,6 @@ pub(super) fn start(
         cap: usize::MAX,
     });
     Ok(())
-}
-
-pub(super) fn grounds(
-    p: &PolicyState,
-    cx: &Cx,
-    kind: Kind,
-    epoch: Epoch,
-    attempt: &str,
-    to: Option<&Members>,
-    moves: u32,
-) -> Result<Vec<Ground>, String> {
-    let zone =
-        cx.shared.zones.get(p.zone.index()).and_then(|z| z.info.as_ref()).ok_or("the zone has not been found yet")?;
-    if p.live.reads.len() != p.policy.records.len() {
-        return Err("the live record has not been read yet".into());
-    }
-    let mut grounds = Vec::new();
-    for ((name, read), fence) in p.policy.records.iter().zip(&p.live.reads).zip(&p.live.fences) {
-        let standing_to = fence.ours().map(|(v, _)| v.to.clone()).unwrap_or_default();
-        let after = FenceValue {
-            epoch,
-            policy: p.policy.id.clone(),
-            cluster: cx.shared.settings.cluster.clone(),
-            instance: cx.shared.settings.instance.clone(),
-            attempt: attempt.to_owned(),
-            written: cx.now.wall,
-            kind: FenceKind::Known(kind),
-            moves,
-            mode: p.brakes.mode(),
-            until: UnixMs(0),
-            config: p.policy.config_hash.clone(),
-            to: to.map_or(standing_to, |to| token_of(&p.policy, to)),
-        };
-        grounds.push(Ground {
-            fence_name: fence_name(name, &zone.name).map_err(|e| e.to_string())?,
-            fence: fence.ours().map(|(_, raw)| raw.clone()),
-            standing: read.sets.clone(),
-            after,
-        });
-    }
-    Ok(grounds)
 }
 
 /// The journal entry `seq` is on disk.
@@ -392,8 +361,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     }
     let plan = write.plan.as_ref()?;
     let kind = write.intent.kind;
-    let stale =
-        plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.ours().map(|(_, raw)| raw));
+    let stale = plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.standing());
     let why = if stale {
         Some("somebody else wrote the fence meanwhile".to_owned())
     } else if write.is_automatic() {
@@ -466,8 +434,8 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
         }
         cx.shared.rolled_back += u32::from(kind == Kind::Rollback);
     }
-    if kind == Kind::Freeze {
-        p.brakes.freeze_is_news = false;
+    if let Some(mode) = write.intent.after.first().and_then(|text| FenceValue::parse(text).ok()).map(|v| v.mode) {
+        p.hand_written(cx, kind, mode);
     }
     let took = write.sent.map(|s| format!(" in {}", crate::domain::time::human(now.since(s)))).unwrap_or_default();
     p.journal(cx, TransitionKind::Applied, format!("{kind}, epoch {}: accepted{took}", write.intent.epoch));

@@ -1,23 +1,20 @@
-//! Keeps one policy's view of its record and fence young, takes over what peers wrote, and names
-//! what somebody else changed. Never writes.
+//! Keeps one policy's view of its record young and names what somebody else changed. Never writes.
 
 use std::time::Duration;
 
-use crate::domain::{Members, NameServers, Now, TargetName, Tick};
+use crate::domain::{NameServers, TargetName};
 
 use super::action::Action;
 use super::event::ServerAnswer;
-use super::fence::{Fence, FenceKind, FenceMode, FenceValue};
-use super::health::TargetHealth;
-use super::intent::Kind;
-use super::journal::{FreezeSnapshot, TransitionKind};
+use super::journal::TransitionKind;
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
 use super::obstacle;
+use super::peer::FenceSaid;
 use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
-use super::verify::{self, asks_servers};
+use super::verify::asks_servers;
 use super::zone::{ApiError, RecordRead};
 
 /// A transient provider error is told after this.
@@ -59,7 +56,7 @@ impl PolicyState {
     fn waits_for_the_zone(&self) -> bool {
         let in_the_zone = |rule: Rule| {
             use Rule::*;
-            matches!(rule, Frozen | Forced | Locked | FenceForeign | FenceUnusable | NotAdopted | PeerRecent)
+            matches!(rule, Frozen | Forced | Locked | FenceForeign | FenceUnusable | NotAdopted | PeerRecent | Released)
         };
         let detached = self.live.read_at.is_some() && self.live.members().is_none();
         detached || self.refused.as_ref().is_some_and(|r| r.failover && in_the_zone(r.rule))
@@ -90,7 +87,7 @@ impl PolicyState {
                 self.live.stale = false;
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
-                let before = (self.live.drift.clone(), self.fence_trouble_text());
+                let before = (self.live.drift.clone(), self.fence_said());
                 let seen = self.published().cloned();
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
@@ -133,103 +130,6 @@ impl PolicyState {
             let title = format!("{}: the zone can be read again", self.policy.id);
             self.tell(cx, NoticeKind::ApiFine, Severity::Info, title, Words::default());
         }
-    }
-
-    /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
-    /// is lost): its epoch and brakes are taken over as if they were ours.
-    fn adopt_peer(&mut self, cx: &mut Cx, before: Option<Members>, last_read: Option<Tick>) {
-        let newest = self.live.fences.iter().filter_map(Fence::ours).map(|(v, _)| v).max_by_key(|v| v.epoch).cloned();
-        let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
-        if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
-            return;
-        }
-        let first = self.seen_attempt.is_none();
-        self.seen_attempt = Some(value.attempt.clone());
-        // A race lost to another instance is no refusal by the provider.
-        self.precondition_failures = 0;
-        let is_peer = value.instance != cx.shared.settings.instance;
-        let news = value.epoch > self.known_epoch;
-        // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
-        if value.epoch >= self.known_epoch {
-            self.take_brakes(cx.now, &value, is_peer, news, last_read.filter(|_| news && !first));
-        }
-        self.known_epoch = self.known_epoch.max(value.epoch);
-        self.dirty = true;
-        verify::overtaken(self, cx, &value);
-        if is_peer && news && value.kind.is_automatic_move() && !first {
-            let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
-            let text = format!(
-                "{}/{} made a {} from {from} to {}, epoch {}",
-                value.cluster, value.instance, value.kind, value.to, value.epoch
-            );
-            self.journal(cx, TransitionKind::PeerMoved, text);
-        }
-    }
-
-    /// `after`: written after this, whatever the writer's clock says.
-    fn take_brakes(&mut self, now: Now, value: &FenceValue, is_peer: bool, news: bool, after: Option<Tick>) {
-        let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
-        self.brakes.at_least(value.moves, at, now.mono);
-        match value.kind {
-            FenceKind::Known(Kind::Trim) if news => self.brakes.count_trim(at),
-            FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
-            _ => {}
-        }
-        if matches!(value.kind, FenceKind::Known(kind) if kind.is_counted_move()) {
-            let hold_down = self.policy.failover.hold_down;
-            let until = at + hold_down;
-            self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
-            if is_peer {
-                self.brakes.peer_until = Some(at + hold_down * 2).filter(|until| *until > now.mono);
-                self.brakes.peer_since = Some(at);
-                // To reverse it takes failures that began after it; a target down all along must fail anew.
-                self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
-            }
-        }
-        let unfreezes = value.kind == FenceKind::Known(Kind::Unfreeze);
-        match value.mode {
-            FenceMode::Frozen => {
-                let by = format!("{}/{}", value.cluster, value.instance);
-                let reason = "frozen through the fence".into();
-                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason });
-                self.brakes.freeze_is_news = false;
-            }
-            // A freeze the fence does not carry yet outlives any write but a person's unfreeze.
-            FenceMode::Auto | FenceMode::Locked if !self.brakes.freeze_is_news || (news && unfreezes) => {
-                self.brakes.frozen = None;
-                self.brakes.freeze_is_news = false;
-            }
-            _ => {}
-        }
-        match value.mode {
-            FenceMode::Locked => self.brakes.lock(now),
-            FenceMode::Auto => self.brakes.locked = None,
-            _ => {}
-        }
-        match value.kind {
-            FenceKind::Known(Kind::Ack) => {
-                self.brakes.failback_blocked = false;
-                self.brakes.unverified = false;
-            }
-            FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
-            _ => {}
-        }
-    }
-
-    /// What is wrong with the fences, for "say it once".
-    fn fence_trouble_text(&self) -> Option<String> {
-        let text = |(name, fence): (&crate::domain::RecordName, &Fence)| match fence {
-            Fence::Foreign { value } => {
-                Some(format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy))
-            }
-            Fence::Unusable { why } => Some(format!("the fence of {name} cannot be used: {why}")),
-            Fence::Absent if self.known_epoch.0 > 0 => {
-                Some(format!("the fence of {name} is gone although epoch {} was written", self.known_epoch))
-            }
-            _ => None,
-        };
-        let found: Vec<String> = self.policy.records.iter().zip(&self.live.fences).filter_map(text).collect();
-        (!found.is_empty()).then(|| found.join("; "))
     }
 
     /// Tries every target's batch against the sets as last read; says once what is in the way, and
@@ -278,7 +178,7 @@ impl PolicyState {
         self.tell(cx, NoticeKind::Obstacle, severity, title, words);
     }
 
-    fn tell_differences(&mut self, cx: &mut Cx, before: (Option<String>, Option<String>)) {
+    fn tell_differences(&mut self, cx: &mut Cx, before: (Option<String>, FenceSaid)) {
         let id = self.policy.id.clone();
         let (old_drift, old_fence) = before;
         if self.live.drift != old_drift {
@@ -309,32 +209,7 @@ impl PolicyState {
                 }
             }
         }
-        let fence = self.fence_trouble_text();
-        if fence != old_fence {
-            match fence {
-                Some(text) => {
-                    self.journal(cx, TransitionKind::FenceTrouble, text.clone());
-                    let next = vec!["no automatic write is made for this policy".to_owned()];
-                    self.tell(
-                        cx,
-                        NoticeKind::FenceTrouble,
-                        Severity::Critical,
-                        format!("{id}: the fence cannot be used"),
-                        Words { why: vec![text], next, ..Words::default() },
-                    );
-                }
-                None => {
-                    self.journal(cx, TransitionKind::FenceFine, "the fence can be used again");
-                    self.tell(
-                        cx,
-                        NoticeKind::FenceFine,
-                        Severity::Info,
-                        format!("{id}: the fence can be used again"),
-                        Words::default(),
-                    );
-                }
-            }
-        }
+        self.tell_fence(cx, old_fence);
     }
 }
 

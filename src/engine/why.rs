@@ -134,10 +134,7 @@ fn targets(p: &PolicyState, now: Now) -> Vec<TargetReport> {
 }
 
 fn fence(p: &PolicyState) -> Option<FenceReport> {
-    let value = p.live.fences.iter().find_map(|f| match f {
-        Fence::Ours { value, .. } | Fence::Foreign { value } => Some(value),
-        _ => None,
-    })?;
+    let value = p.live.fences.iter().find_map(Fence::value)?;
     Some(FenceReport {
         epoch: value.epoch,
         owner: format!("{}/{}", value.cluster, value.instance),
@@ -181,7 +178,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
         return Settled::Provider;
     }
     let calm = p.health.iter().all(|h| h.is_settled());
-    if p.write.is_some() || !p.settling.is_empty() || p.live.is_reading() || p.live.stale {
+    if p.write.is_some() || p.hand_goes_first() || !p.settling.is_empty() || p.live.is_reading() || p.live.stale {
         return Settled::No;
     }
     let want = wanted(p, now);

@@ -1,0 +1,239 @@
+//! What the fence tells us: a peer's epoch and brakes are taken over as if they were ours, and a
+//! fence that cannot be used is named, once, with what to type. Never writes.
+
+use crate::domain::{Members, Now, RecordName, Tick};
+
+use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
+use super::hand::Asked;
+use super::health::TargetHealth;
+use super::intent::Kind;
+use super::journal::{FreezeSnapshot, TransitionKind};
+use super::live::members_named;
+use super::notice::{NoticeKind, Severity};
+use super::own::{adopt_command, cure};
+use super::select::tier_of;
+use super::state::{Cx, PolicyState, Words};
+use super::verify;
+
+/// What was wrong with the fences before a reading, for "say it once".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FenceSaid {
+    trouble: Option<String>,
+    ttl: Option<String>,
+}
+
+impl PolicyState {
+    /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
+    /// is lost): its epoch and brakes are taken over as if they were ours.
+    pub(super) fn adopt_peer(&mut self, cx: &mut Cx, before: Option<Members>, last_read: Option<Tick>) {
+        let cluster = &cx.shared.settings.cluster;
+        let newest = self.live.fences.iter().filter_map(|f| f.of_cluster(cluster)).max_by_key(|v| v.epoch).cloned();
+        let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
+        if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
+            return;
+        }
+        let first = self.seen_attempt.is_none();
+        self.seen_attempt = Some(value.attempt.clone());
+        // A race lost to another instance is no refusal by the provider.
+        self.precondition_failures = 0;
+        let is_peer = value.instance != cx.shared.settings.instance;
+        let news = value.epoch > self.known_epoch;
+        // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
+        if value.epoch >= self.known_epoch {
+            self.take_brakes(cx, &value, is_peer, news, last_read.filter(|_| news && !first));
+            self.take_direction(&value, before.as_ref(), first);
+        }
+        self.known_epoch = self.known_epoch.max(value.epoch);
+        self.dirty = true;
+        verify::overtaken(self, cx, &value);
+        if !is_peer || !news || first {
+            return;
+        }
+        let who = format!("{}/{}", value.cluster, value.instance);
+        if value.kind.moves_the_record() {
+            let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
+            let text = format!("{who} made a {} from {from} to {}, epoch {}", value.kind, value.to, value.epoch);
+            self.journal(cx, TransitionKind::PeerMoved, text);
+        }
+        if value.mode == FenceMode::Released {
+            let text = format!("{who} released the record, epoch {}", value.epoch);
+            self.journal(cx, TransitionKind::Released, text.clone());
+            let next = vec!["nothing is written here until a person adopts it; probing goes on".to_owned()];
+            let words = Words { why: vec![text], next, undo: Some(adopt_command(self, false)), moved: None };
+            let title = format!("{}: released", self.policy.id);
+            self.tell(cx, NoticeKind::Released, Severity::Warning, title, words);
+        }
+    }
+
+    /// `after`: written after this, whatever the writer's clock says.
+    fn take_brakes(&mut self, cx: &mut Cx, value: &FenceValue, is_peer: bool, news: bool, after: Option<Tick>) {
+        let now = cx.now;
+        let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
+        let acking = self.asked(&Asked::Ack).is_some();
+        if !acking {
+            self.brakes.at_least(value.moves, at, now.mono);
+        }
+        match value.kind {
+            FenceKind::Known(Kind::Trim) if news => self.brakes.count_trim(at),
+            FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
+            _ => {}
+        }
+        let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
+        if matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) {
+            let hold_down = self.policy.failover.hold_down;
+            let until = at + hold_down;
+            self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
+            if is_peer {
+                self.brakes.peer_until = Some(at + hold_down * 2).filter(|until| *until > now.mono);
+                self.brakes.peer_since = Some(at);
+                // To reverse it takes failures that began after it; a target down all along must fail anew.
+                self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
+            }
+        }
+        let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
+        // A hand younger than the unfreeze we still have to write wins; an older one is written over.
+        let newer_hand = fresh(Kind::Freeze) || fresh(Kind::Force);
+        if self.asked(&Asked::Unfreeze).is_some() && newer_hand {
+            self.hands.retain(|h| h.what != Asked::Unfreeze);
+            let text = format!("the unfreeze was overtaken by a new {} by {}", value.kind, value.instance);
+            self.journal(cx, TransitionKind::Frozen, text);
+        }
+        let unfreezing = self.asked(&Asked::Unfreeze).is_some();
+        match value.mode {
+            FenceMode::Frozen if !unfreezing => {
+                let by = format!("{}/{}", value.cluster, value.instance);
+                let reason = "frozen through the fence".into();
+                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason });
+                self.brakes.freeze_is_news = false;
+            }
+            FenceMode::Forced => self.brakes.forced = !unfreezing,
+            // A freeze the fence does not carry yet outlives any write but a person's unfreeze.
+            FenceMode::Auto | FenceMode::Locked => {
+                self.brakes.forced = false;
+                if !self.brakes.freeze_is_news || fresh(Kind::Unfreeze) {
+                    self.brakes.frozen = None;
+                    self.brakes.freeze_is_news = false;
+                }
+            }
+            FenceMode::Frozen | FenceMode::Released => {}
+        }
+        match value.mode {
+            FenceMode::Locked if !acking => {
+                self.brakes.lock(now);
+                self.brakes.lock_is_news = false;
+            }
+            // So does a lock-out outlive any write but a person's ack.
+            FenceMode::Auto if !self.brakes.lock_is_news || fresh(Kind::Ack) => {
+                self.brakes.locked = None;
+                self.brakes.lock_is_news = false;
+            }
+            _ => {}
+        }
+        match value.kind {
+            FenceKind::Known(Kind::Ack) => {
+                self.brakes.failback_blocked = false;
+                self.brakes.unverified = false;
+            }
+            FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
+            _ => {}
+        }
+    }
+
+    /// A person's switchover to a worse tier is not undone by an automatic failback, to a better
+    /// one it ends what held failback back.
+    fn take_direction(&mut self, value: &FenceValue, before: Option<&Members>, first: bool) {
+        if value.kind != FenceKind::Known(Kind::Switch) {
+            return;
+        }
+        let Some(to) = members_named(&self.policy, &value.to) else { return };
+        let best = self.policy.targets.iter().map(|t| t.priority).min();
+        let from = before.filter(|_| !first).map(|m| tier_of(self, m)).or(best);
+        self.turned(from, &to);
+    }
+
+    /// A person moved the record from tier `from` to `to`.
+    pub(super) fn turned(&mut self, from: Option<i32>, to: &Members) {
+        let to = tier_of(self, to);
+        if from.is_some_and(|from| to > from) {
+            self.brakes.failback_blocked = true;
+        } else if from.is_some_and(|from| to < from) {
+            self.brakes.failback_blocked = false;
+        }
+    }
+
+    /// The moves another cluster counted are ours when we take its record over.
+    pub(super) fn take_moves(&mut self, now: Now, value: &FenceValue) {
+        let at = now.mono - now.wall.since(value.written);
+        self.brakes.at_least(value.moves, at, now.mono);
+        if matches!(value.kind, FenceKind::Known(kind) if kind.is_counted_move()) {
+            let until = at + self.policy.failover.hold_down;
+            self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
+        }
+    }
+
+    pub(super) fn fence_said(&self) -> FenceSaid {
+        let trouble = |(name, fence): (&RecordName, &Fence)| match fence {
+            Fence::Foreign { value, .. } => {
+                Some(format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy))
+            }
+            Fence::Unusable { why, .. } => Some(format!("the fence of {name} cannot be used: {why}")),
+            Fence::Absent if self.known_epoch.0 > 0 => {
+                Some(format!("the fence of {name} is gone although epoch {} was written", self.known_epoch))
+            }
+            _ => None,
+        };
+        let ttl = |(name, fence): (&RecordName, &Fence)| {
+            let ttl = fence.ours().and_then(|(_, raw)| raw.ttl).filter(|ttl| *ttl != FENCE_TTL)?;
+            Some(format!("the fence of {name} has TTL {ttl}, expected {FENCE_TTL}"))
+        };
+        let of = |text: &dyn Fn((&RecordName, &Fence)) -> Option<String>| {
+            let found: Vec<String> = self.policy.records.iter().zip(&self.live.fences).filter_map(text).collect();
+            (!found.is_empty()).then(|| found.join("; "))
+        };
+        FenceSaid { trouble: of(&trouble), ttl: of(&ttl) }
+    }
+
+    /// The next command to type about the first fence in trouble.
+    fn fence_next(&self) -> Option<String> {
+        self.live.fences.iter().find_map(|fence| match fence {
+            Fence::Foreign { value, .. } => Some(format!(
+                "it is only watched; let that cluster release it, or `failoverd takeover {} --from {}`",
+                self.policy.id, value.cluster
+            )),
+            Fence::Unusable { damage, .. } => Some(cure(self, damage)),
+            Fence::Absent => Some(format!("find out who deleted it, then `{}`", adopt_command(self, true))),
+            Fence::Ours { .. } | Fence::Released { .. } => None,
+        })
+    }
+
+    /// Tells what the reading changed about the fences, once.
+    pub(super) fn tell_fence(&mut self, cx: &mut Cx, before: FenceSaid) {
+        let id = self.policy.id.clone();
+        let said = self.fence_said();
+        if let Some(text) = said.ttl.clone().filter(|_| said.ttl != before.ttl) {
+            self.journal(cx, TransitionKind::Drift, text.clone());
+            let next = vec!["nothing waits for it; the next write restores it".to_owned()];
+            let words = Words { why: vec![text], next, ..Words::default() };
+            let title = format!("{id}: somebody changed the fence's TTL");
+            self.tell(cx, NoticeKind::Drift, Severity::Warning, title, words);
+        }
+        if said.trouble == before.trouble {
+            return;
+        }
+        match said.trouble {
+            Some(text) => {
+                self.journal(cx, TransitionKind::FenceTrouble, text.clone());
+                let mut next = vec!["no automatic write is made for this policy".to_owned()];
+                next.extend(self.fence_next());
+                let words = Words { why: vec![text], next, ..Words::default() };
+                let title = format!("{id}: the fence cannot be used");
+                self.tell(cx, NoticeKind::FenceTrouble, Severity::Critical, title, words);
+            }
+            None => {
+                self.journal(cx, TransitionKind::FenceFine, "the fence can be used again");
+                let title = format!("{id}: the fence can be used again");
+                self.tell(cx, NoticeKind::FenceFine, Severity::Info, title, Words::default());
+            }
+        }
+    }
+}

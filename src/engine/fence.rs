@@ -132,7 +132,7 @@ impl FenceValue {
         let number = |key: &str| need(key)?.parse::<u64>().map_err(|_| format!("its `{key}=` is not a number"));
         match get("v") {
             Some("1") => {}
-            Some(other) => return Err(format!("it is of version {other}, newer than this program; upgrade failoverd")),
+            Some(other) => return Err(format!("it is of version {other}, newer than this program")),
             None => return Err("it has no `v=`".into()),
         }
         let (cluster, instance) = need("o")?.split_once('/').ok_or("its `o=` is not cluster/instance")?;

@@ -101,6 +101,11 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
     for (name, fence) in p.policy.records.iter().zip(&p.live.fences) {
         match fence {
             Fence::Ours { .. } => {}
+            Fence::Absent if p.known_epoch.0 > 0 => list.add(
+                Rule::FenceUnusable,
+                format!("the fence of {name} is gone although epoch {} was written", p.known_epoch),
+                format!("find out who deleted it, then `{}`", adopt_command(p, true)),
+            ),
             Fence::Absent if want.kind == Kind::Adopt => {}
             Fence::Absent => list.add(
                 Rule::NotAdopted,
@@ -131,13 +136,6 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
                 list.add(Rule::FenceUnusable, format!("the fence of {name} cannot be used: {why}"), cure(p, damage))
             }
         }
-    }
-    if p.live.fences.contains(&Fence::Absent) && p.known_epoch.0 > 0 {
-        list.add(
-            Rule::FenceUnusable,
-            format!("the fence is gone although epoch {} was written", p.known_epoch),
-            format!("find out who deleted it, then `{}`", adopt_command(p, true)),
-        );
     }
     if at == At::Decision {
         if let Some(write) = &p.write {

@@ -434,11 +434,11 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
         }
         cx.shared.rolled_back += u32::from(kind == Kind::Rollback);
     }
+    let took = write.sent.map(|s| format!(" in {}", crate::domain::time::human(now.since(s)))).unwrap_or_default();
+    p.journal(cx, TransitionKind::Applied, format!("{kind}, epoch {}: accepted{took}", write.intent.epoch));
     if let Some(mode) = write.intent.after.first().and_then(|text| FenceValue::parse(text).ok()).map(|v| v.mode) {
         p.hand_written(cx, kind, mode);
     }
-    let took = write.sent.map(|s| format!(" in {}", crate::domain::time::human(now.since(s)))).unwrap_or_default();
-    p.journal(cx, TransitionKind::Applied, format!("{kind}, epoch {}: accepted{took}", write.intent.epoch));
     p.record_intent(cx, &write.intent);
     Settling::begin(p, cx, write, change_id);
 }

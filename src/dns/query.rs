@@ -3,6 +3,10 @@
 //! A server that does not answer with authority has not answered: a forwarder in the way must
 //! never prove a move. Nothing here compares an answer with what was hoped for.
 
+mod delegation;
+
+pub use delegation::delegation;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +30,7 @@ const UDP_SIZE: u16 = 1232;
 const WILDCARD_LABEL: &str = "failoverd-probe";
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks `server` for the addresses of `name`, over UDP with one repetition at half of `timeout`,
+/// Asks `server` for the addresses of `name` or for its CNAME, over UDP with one repetition at half of `timeout`,
 /// then over TCP when the answer was cut. Never longer than `timeout`.
 pub async fn ask(server: SocketAddr, name: &RecordName, rtype: Asked, timeout: Duration) -> DnsAnswer {
     let question = match Question::new(name, rtype) {
@@ -151,25 +155,40 @@ impl Question {
         }
         let mut set: BTreeSet<IpAddr> = BTreeSet::new();
         let mut ttl = u32::MAX;
-        let mut others = Vec::new();
+        let mut others: Vec<&Name> = Vec::new();
         for record in message.answers.iter().filter(|r| r.name == self.name) {
             match &record.data {
                 RData::A(a) if self.rtype == RecordType::A => set.insert(a.0.into()),
                 RData::AAAA(a) if self.rtype == RecordType::AAAA => set.insert(a.0.into()),
                 RData::CNAME(to) => {
-                    others.push(format!("CNAME {}", to.0.to_ascii().trim_end_matches('.')));
+                    others.push(&to.0);
                     continue;
                 }
                 _ => continue,
             };
             ttl = ttl.min(record.ttl);
         }
-        match (set.is_empty(), others.is_empty()) {
-            (false, true) => DnsAnswer::Addresses { set, ttl },
-            (true, true) => DnsAnswer::Nothing,
-            (_, false) => DnsAnswer::Other(others.join(", ")),
+        match (set.is_empty(), others.as_slice()) {
+            (false, []) => DnsAnswer::Addresses { set, ttl },
+            (true, []) => DnsAnswer::Nothing,
+            (_, [to]) if self.rtype == RecordType::CNAME => {
+                host(to).map_or_else(|| DnsAnswer::Other(spelt(to)), DnsAnswer::Name)
+            }
+            (_, several) => DnsAnswer::Other(several.iter().map(|to| spelt(to)).collect::<Vec<_>>().join(", ")),
         }
     }
+}
+
+/// A host name in our spelling; `None` for one that no record name can hold. By its bytes, since
+/// the text of a name has escapes of its own.
+fn host(name: &Name) -> Option<RecordName> {
+    let labels: Option<Vec<&str>> = name.iter().map(|label| std::str::from_utf8(label).ok()).collect();
+    let text = labels?.join(".");
+    if text.contains('\\') { None } else { RecordName::new(&text).ok() }
+}
+
+fn spelt(to: &Name) -> String {
+    format!("CNAME {}", to.to_ascii().trim_end_matches('.'))
 }
 
 async fn over_udp(server: SocketAddr, question: &Question, again: Instant, end: Instant) -> io::Result<Verdict> {

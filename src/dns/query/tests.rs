@@ -10,12 +10,12 @@ use super::*;
 
 const SHORT: Duration = Duration::from_millis(400);
 
-fn name(text: &str) -> RecordName {
+pub(super) fn name(text: &str) -> RecordName {
     RecordName::new(text).unwrap()
 }
 
 /// An authoritative reply to `query` with nothing in it.
-fn reply(query: &Message) -> Message {
+pub(super) fn reply(query: &Message) -> Message {
     let mut message = Message::response(query.metadata.id, OpCode::Query);
     message.metadata.authoritative = true;
     message.queries = query.queries.clone();
@@ -28,7 +28,7 @@ fn a(query: &Message, ttl: u32, last: u8) -> Record {
 }
 
 /// A UDP and a TCP server on one port; each query is answered with the packets `script` makes of it.
-async fn scripted(script: impl Fn(&Message, bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> SocketAddr {
+pub(super) async fn scripted(script: impl Fn(&Message, bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> SocketAddr {
     let script = std::sync::Arc::new(script);
     let (udp, tcp) = loop {
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -201,6 +201,108 @@ async fn only_an_authoritative_answer_to_our_question_counts() {
         let server = scripted(script).await;
         assert_eq!(ask(server, &name("www.example.com"), Asked::A, SHORT).await, expected, "{case}");
     }
+}
+
+#[tokio::test]
+async fn a_cname_is_a_name_only_when_it_is_the_one_asked_for() {
+    type Script = fn(&Message) -> Message;
+    fn cname(m: &mut Message, owner: &Name, to: Name) {
+        m.add_answer(Record::from_rdata(owner.clone(), 60, RData::CNAME(CNAME(to))));
+    }
+    fn host(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+    let table: [(&str, Script, DnsAnswer); 9] = [
+        (
+            "one host, in any spelling",
+            |q| {
+                let mut m = reply(q);
+                cname(&mut m, q.queries[0].name(), host("LB-1.Example.net."));
+                m
+            },
+            DnsAnswer::Name(name("lb-1.example.net")),
+        ),
+        (
+            "the asked name in another case",
+            |q| {
+                let mut m = reply(q);
+                cname(&mut m, &host("WWW.Example.COM."), host("lb.example.net."));
+                m
+            },
+            DnsAnswer::Name(name("lb.example.net")),
+        ),
+        (
+            "the chain behind it does not count",
+            |q| {
+                let mut m = reply(q);
+                cname(&mut m, q.queries[0].name(), host("lb.example.net."));
+                cname(&mut m, &host("lb.example.net."), host("next.example.net."));
+                m
+            },
+            DnsAnswer::Name(name("lb.example.net")),
+        ),
+        (
+            "another name's",
+            |q| {
+                let mut m = reply(q);
+                cname(&mut m, &host("other.example.com."), host("lb.example.net."));
+                m
+            },
+            DnsAnswer::Nothing,
+        ),
+        (
+            "an address in place of it",
+            |q| {
+                let mut m = reply(q);
+                m.add_answer(a(q, 30, 1));
+                m
+            },
+            DnsAnswer::Nothing,
+        ),
+        ("an empty answer", reply, DnsAnswer::Nothing),
+        (
+            "NXDOMAIN",
+            |q| {
+                let mut m = reply(q);
+                m.metadata.response_code = ResponseCode::NXDomain;
+                m
+            },
+            DnsAnswer::Nothing,
+        ),
+        (
+            "two hosts",
+            |q| {
+                let mut m = reply(q);
+                cname(&mut m, q.queries[0].name(), host("a.example.net."));
+                cname(&mut m, q.queries[0].name(), host("b.example.net."));
+                m
+            },
+            DnsAnswer::Other("CNAME a.example.net, CNAME b.example.net".into()),
+        ),
+        (
+            "a host that no record name can hold",
+            |q| {
+                let mut m = reply(q);
+                let odd = Name::from_labels([b"a b".as_slice(), b"example", b"net"]).unwrap();
+                cname(&mut m, q.queries[0].name(), odd);
+                m
+            },
+            DnsAnswer::Other("CNAME a\\040b.example.net".into()),
+        ),
+    ];
+    for (case, script, expected) in table {
+        let server = scripted(move |q, _| vec![script(q).to_vec().unwrap()]).await;
+        assert_eq!(ask(server, &name("www.example.com"), Asked::Cname, SHORT).await, expected, "{case}");
+    }
+    let refusing = scripted(|q, _| {
+        let mut m = reply(q);
+        m.metadata.authoritative = false;
+        cname(&mut m, q.queries[0].name(), host("lb.example.net."));
+        vec![m.to_vec().unwrap()]
+    })
+    .await;
+    let answer = ask(refusing, &name("www.example.com"), Asked::Cname, SHORT).await;
+    assert_eq!(answer, DnsAnswer::Failed("not authoritative".into()));
 }
 
 #[tokio::test]

@@ -50,6 +50,11 @@ impl Evacuation {
         self.moves.push(Left { at: now, from, dead });
     }
 
+    /// When nothing of what was counted counts any more.
+    pub fn over_at(&self, guard: &GuardSettings) -> Option<Tick> {
+        self.moves.last().map(|m| m.at + guard.per)
+    }
+
     /// A person looked: what happened before counts no more.
     pub fn forget(&mut self) {
         self.moves.clear();

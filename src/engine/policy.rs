@@ -454,6 +454,7 @@ impl PolicyState {
             self.write.as_ref().and_then(Writing::wake),
             self.hand_wake(),
             self.brakes.hold_down_until,
+            cx.shared.evacuation.over_at(&cx.shared.settings.guard),
             self.brakes.peer_until,
             self.brakes.locked.map(|l| l.since + l.hold_down),
             self.write_trouble.as_ref().map(|t| t.next_try),

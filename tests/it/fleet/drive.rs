@@ -138,8 +138,16 @@ impl Drive {
         }
     }
 
+    /// The provider accepts write `n`; from now on the zone holds what it wrote.
     pub(super) fn accept(&mut self, n: usize) {
-        let (batch, _) = self.writes[n].clone();
+        let (batch, changes) = self.writes[n].clone();
+        for change in changes.iter().filter(|c| c.op != ChangeOp::Delete) {
+            let Data::Values { values, .. } = &change.data else { continue };
+            match change.rtype.as_str() {
+                "TXT" => self.fences.insert(change.name.as_str().replace("._failoverd", ""), values[0].clone()),
+                _ => self.published.insert(change.name.to_string(), values[0].clone()),
+            };
+        }
         self.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
     }
 

@@ -1,4 +1,5 @@
-//! Brakes on the fleet as a whole: a second dead region, single failures beside an evacuation.
+//! Brakes on the fleet as a whole: a second dead region, the way back into the first, single
+//! failures beside an evacuation.
 
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use super::drive::*;
 
 /// A fleet of which at most one may move in ten minutes: two policies active in us-east-1, one in
 /// ap-south-1, with a well target of another beside it or not. The first two leave their dead region.
-fn evacuated(well_beside: bool) -> Drive {
+fn evacuated(well_beside: bool, failback: FailbackMode) -> Drive {
     let mut tight = settings();
     tight.guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
+    tight.verify.name_servers = NameServers::These(Vec::new());
     let mut other = policy(3, 0);
     other.targets[0].region = RegionName::new("ap-south-1").unwrap();
     let mut policies = vec![policy(1, 0), policy(2, 0), other];
@@ -23,6 +25,7 @@ fn evacuated(well_beside: bool) -> Drive {
         beside.targets[1].region = RegionName::new("ap-south-1").unwrap();
         policies.push(beside);
     }
+    policies.iter_mut().for_each(|p| p.failback.mode = failback);
     let well: Vec<(u32, [bool; 2])> = (0u32..).take(policies.len()).map(|p| (p, [true, true])).collect();
     let mut drive = calm_with(policies, tight);
     for _ in 0..2 {
@@ -40,7 +43,7 @@ fn evacuated(well_beside: bool) -> Drive {
 
 #[test]
 fn a_second_dead_region_soon_after_the_first_freezes_the_fleet_until_a_person_has_looked() {
-    let mut drive = evacuated(false);
+    let mut drive = evacuated(false, FailbackMode::Manual);
     for _ in 0..2 {
         drive.second(&[(2, [false, true])]);
     }
@@ -64,7 +67,7 @@ fn a_second_dead_region_soon_after_the_first_freezes_the_fleet_until_a_person_ha
 
 #[test]
 fn one_failure_beside_an_evacuation_waits_for_the_fleet_guard_only() {
-    let mut drive = evacuated(true);
+    let mut drive = evacuated(true, FailbackMode::Manual);
     for _ in 0..2 {
         drive.second(&[(2, [false, true])]);
     }
@@ -73,4 +76,38 @@ fn one_failure_beside_an_evacuation_waits_for_the_fleet_guard_only() {
         drive.second(&[(0, [true, true]), (1, [true, true]), (2, [false, true]), (3, [true, true])]);
     }
     assert_eq!(drive.writes.len(), 3, "ten minutes later it may move");
+}
+
+#[test]
+fn the_way_back_into_an_evacuated_region_freezes_the_fleet() {
+    let mut drive = evacuated(false, FailbackMode::Manual);
+    for _ in 0..3 {
+        drive.second(&[(0, [true, false])]);
+    }
+    assert!(drive.rules(0).contains(&Rule::FleetFrozen), "{:?}", drive.rules(0));
+    assert_eq!(drive.told(NoticeKind::FleetFrozen), 1);
+    let mut later = evacuated(false, FailbackMode::Manual);
+    for _ in 0..540 {
+        later.second(&[(0, [true, true]), (1, [true, true]), (2, [true, true])]);
+    }
+    let before = later.writes.len();
+    for _ in 0..3 {
+        later.second(&[(0, [true, false])]);
+    }
+    assert_eq!(later.told(NoticeKind::FleetFrozen), 0);
+    assert_eq!(later.writes.len(), before + 1, "ten minutes later it is a failover like any other");
+}
+
+#[test]
+fn a_failback_into_an_evacuated_region_waits_until_the_evacuation_is_long_enough_ago() {
+    let mut drive = evacuated(false, FailbackMode::Auto);
+    let well = [(0, [true, true]), (1, [true, true]), (2, [true, true])];
+    for _ in 0..400 {
+        drive.second(&well);
+    }
+    assert_eq!((drive.writes.len(), drive.rules(0)), (2, vec![Rule::FleetGuard]), "soaked, and it waits");
+    for _ in 0..150 {
+        drive.second(&well);
+    }
+    assert_eq!(drive.writes.len(), 3, "one of them, as the guard allows");
 }

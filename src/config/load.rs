@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{ConfigErrors, Finding, Severity};
 use super::main_file::{self, Main};
 use super::policy::{self, Places};
-use super::source::Source;
+use super::source::{Source, Span};
 use super::{Config, Env, fence_room, main_table, policy_table, read};
 use crate::domain::{Policy, RecordName, ZoneId};
 
@@ -97,6 +97,7 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
         }
     }
     against_each_other(&mut read);
+    no_circles(&mut read);
     let mut all = source.into_findings();
     all.append(&mut unreadable);
     let mut policies = Vec::new();
@@ -225,6 +226,41 @@ fn against_each_other(read: &mut [Read]) {
                 one.source.error(span, what, fix);
             }
             known.push((zone.clone(), one.source.place(span)));
+        }
+    }
+}
+
+/// A name that points to a record of another policy, whose targets point back, answers nobody.
+fn no_circles(read: &mut [Read]) {
+    let mut owners: BTreeMap<&RecordName, usize> = BTreeMap::new();
+    let places: Vec<Option<&Places>> = read.iter().map(|one| one.places.as_ref()).collect();
+    for (idx, places) in places.iter().enumerate() {
+        owners.extend(places.iter().flat_map(|p| p.records.keys()).map(|name| (name, idx)));
+    }
+    let next = |idx: usize| {
+        let names = places.get(idx).copied().flatten().map(|p| p.pointed_to.as_slice()).unwrap_or_default();
+        names.iter().filter_map(|(name, at)| owners.get(name).map(|to| (name, at, *to)))
+    };
+    let mut found: Vec<(usize, Span, String)> = Vec::new();
+    for start in 0..places.len() {
+        for (name, at, first) in next(start).filter(|(_, _, to)| *to != start) {
+            let (mut seen, mut open) = (BTreeSet::from([first]), vec![first]);
+            while let Some(idx) = open.pop() {
+                open.extend(next(idx).map(|(_, _, to)| to).filter(|to| seen.insert(*to)));
+            }
+            if let Some(other) = read.get(first).filter(|_| seen.contains(&start)) {
+                let what = format!(
+                    "`{name}` is moved by the policy at {}, whose targets point back here: \
+                     the names could end up pointing to each other",
+                    other.source.path.display()
+                );
+                found.push((start, at.clone(), what));
+            }
+        }
+    }
+    for (idx, at, what) in found {
+        if let Some(one) = read.get_mut(idx) {
+            one.source.error(&at, what, "let one of the two point to what serves it, for example its load balancer");
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Places {
     pub id: Option<Span>,
     pub zone_id: Option<ZoneId>,
     pub records: BTreeMap<RecordName, Span>,
+    /// Names that the targets point to.
+    pub pointed_to: Vec<(RecordName, Span)>,
     pub notify: Vec<(NotifierName, Span)>,
 }
 
@@ -34,6 +36,7 @@ pub fn build(source: &mut Source, fields: &Fields) -> (Option<Policy>, Places) {
         id: fields.node("id").map(|n| n.span.clone()),
         zone_id: zone.as_ref().and_then(|z| z.id.clone()),
         records: record_places.clone(),
+        pointed_to: target::pointed_to(fields),
         notify: notify.clone(),
     };
     let id = id(source, fields);

@@ -74,6 +74,16 @@ pub fn build(source: &mut Source, fields: &Fields, around: &Around<'_>) -> Vec<T
     targets
 }
 
+/// Names that the targets point to, and where they stand.
+pub fn pointed_to(fields: &Fields) -> Vec<(RecordName, Span)> {
+    let of = |table: &Fields| match table.node("alias").map(|n| &n.value) {
+        Some(Value::Table(alias)) => alias.text("name").map(|n| (n, alias.place("name"))),
+        _ => table.text("host").map(|n| (n, table.place("host"))),
+    };
+    let names = fields.tables("target").filter_map(of);
+    names.filter_map(|(name, at)| Some((RecordName::new(&name).ok()?, at))).collect()
+}
+
 /// Whether priorities are given, to all or to none.
 fn priorities(source: &mut Source, tables: &[&Fields]) -> bool {
     let given = tables.iter().any(|t| t.is_given("priority"));

@@ -141,6 +141,26 @@ fn a_record_or_an_id_in_two_policies_is_told_with_both_places() {
 }
 
 #[test]
+fn policies_that_could_point_to_each_other_are_told_and_a_chain_is_not() {
+    let policy = text(Path::new("policies/heartbeat.toml"));
+    let pointing = |record: &str, host: &str| {
+        policy.replace("\"queue.example.com\"", &format!("\"{record}\"")).replace("queue.us-east-1.example.net", host)
+    };
+    let all = |c: &str| {
+        let (a, b) = (pointing("a.example.com", "b.example.com"), pointing("b.example.com", "C.example.com."));
+        let dir = tree(&[
+            ("failoverd.toml", MAIN),
+            ("policies/a.toml", &a),
+            ("policies/b.toml", &b),
+            ("policies/c.toml", &pointing("c.example.com", c)),
+        ]);
+        findings(dir.path())
+    };
+    golden::check(Path::new("tests/fixtures/three-in-a-circle.txt"), &all("a.example.com"));
+    assert_eq!(all("d.example.com"), "", "a chain is legal");
+}
+
+#[test]
 fn one_name_in_two_zones_is_two_records_when_both_say_which_zone() {
     let policy = text(Path::new("policies/active-standby.toml"));
     let zone = |id: &str| policy.replace("zone    = \"example.com\"", &format!("zone_id = \"{id}\""));

@@ -1,8 +1,7 @@
-//! The provider's API in turn: which call goes next under the one budget, and what zones are known.
+//! The provider's API in turn: which call goes next under the one budget.
 //! A write is asked for again here, just before the wire.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::domain::{NameServers, Now, PolicyIdx, Tick, ZoneIdx};
 
@@ -12,82 +11,11 @@ use super::evacuation;
 use super::fence;
 use super::fleet::Fleet;
 use super::intent::IntentId;
-use super::journal::TransitionKind;
-use super::notice::{NoticeKind, Severity};
-use super::state::{Pending, PolicyState, Trouble, Urgency};
-use super::zone::{ApiError, Change, ChangeOp, ChangeStatus, WriteAnswer, ZoneInfo};
+use super::state::{Pending, PolicyState};
+use super::zone::{ApiError, Change, ChangeOp, ChangeStatus, WriteAnswer};
 use super::{switch, verify};
 
-/// A zone that cannot be found for a transient reason is told after this.
-const TELL_ZONE_AFTER: Duration = Duration::from_secs(60);
-
 impl Fleet {
-    pub(super) fn resolve_zones(&mut self, now: Now) {
-        for (idx, zone) in (0u32..).map(ZoneIdx).zip(&mut self.shared.zones) {
-            if zone.info.is_none() && !zone.resolving && zone.next_try <= now.mono {
-                zone.resolving = true;
-                self.shared.seq += 1;
-                self.shared.calls.insert((Urgency::Zone, self.shared.seq), Pending::Resolve(idx));
-            }
-        }
-    }
-
-    pub(super) fn zone_resolved(
-        &mut self,
-        now: Now,
-        out: &mut Vec<Action>,
-        idx: ZoneIdx,
-        result: Result<ZoneInfo, ApiError>,
-    ) {
-        let Some(zone) = self.shared.zones.get_mut(idx.index()) else { return };
-        zone.resolving = false;
-        let name = zone.zone_ref.to_string();
-        match result {
-            Ok(info) => {
-                let told = zone.trouble.take().is_some_and(|t| t.told);
-                zone.info = Some(info);
-                if told {
-                    let notice = (
-                        NoticeKind::ApiFine,
-                        Severity::Info,
-                        "the provider can be used again",
-                        "the zone is being read",
-                    );
-                    self.journal(now, out, TransitionKind::ApiFine, format!("zone {name} found"), Some(notice), None);
-                }
-                let here: Vec<PolicyIdx> = self.states().filter(|(_, p)| p.zone == idx).map(|(i, _)| i).collect();
-                for policy in here {
-                    self.with(policy, now, out, |p, cx| p.live.reconcile_due = cx.now.mono);
-                }
-            }
-            Err(error) => {
-                zone.tries += 1;
-                zone.next_try = now.mono + Duration::from_secs(u64::from(zone.tries.min(30)));
-                let trouble = zone.trouble.get_or_insert(Trouble {
-                    kind: error.kind,
-                    message: String::new(),
-                    since: now.mono,
-                    told: false,
-                });
-                trouble.message.clone_from(&error.message);
-                trouble.kind = error.kind;
-                if !trouble.told && (!error.kind.is_transient() || now.mono.since(trouble.since) >= TELL_ZONE_AFTER) {
-                    trouble.told = true;
-                    let next = "no automatic move is made in it; probing goes on; tried again every 30s at most";
-                    let notice = (NoticeKind::ApiTrouble, Severity::Critical, "a zone cannot be used", next);
-                    self.journal(
-                        now,
-                        out,
-                        TransitionKind::ApiTrouble,
-                        format!("zone {name}: {}", error.message),
-                        Some(notice),
-                        None,
-                    );
-                }
-            }
-        }
-    }
-
     /// The API's turn: writes first, then the rest by urgency, as far as the budget goes.
     pub(super) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
         self.pump_writes(now, out);

@@ -14,9 +14,9 @@ use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
 use super::report::{Report, Settled};
 use super::sight::Sight;
-use super::state::{Cx, PolicyState, Shared, ZoneState};
-use super::zone::ZoneInfo;
-use super::{switch, verify, why};
+use super::state::{Cx, Delegation, PolicyState, Shared, ZoneState};
+use super::zone::{ApiErrorKind, RefusedCode, WriteAnswer, ZoneInfo};
+use super::{switch, verify, why, zones};
 
 /// Questions to name servers, a second, over all names (ARCHITECTURE.md, decision 4).
 const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
@@ -119,6 +119,8 @@ impl Fleet {
                 tries: 0,
                 trouble: None,
                 in_flight: None,
+                lost: None,
+                delegation: Delegation::default(),
             });
             self.shared.zones.len() - 1
         });
@@ -262,6 +264,7 @@ impl Fleet {
         self.witness_round(now, out);
         self.retry_store(now, out);
         self.resolve_zones(now);
+        self.look_up_delegations(now, out);
         self.pump(now, out);
     }
 
@@ -492,11 +495,22 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         Event::ZoneResolved { zone, result } => fleet.zone_resolved(now, out, zone, result),
         Event::Read { policy, record, result, calls } => {
             fleet.shared.bucket.charge(calls.saturating_sub(2), now.mono);
+            let gone = matches!(&result, Err(error) if error.kind == ApiErrorKind::NoSuchZone);
             fleet.with(policy, now, out, |p, cx| p.read(cx, record, result));
+            if let Some(zone) = fleet.zone_idx(policy).filter(|_| gone) {
+                fleet.zone_gone(now, out, zone);
+            }
         }
         Event::Persisted { seq } => fleet.persisted(now, out, seq),
         Event::StoreFailed { seq, error } => fleet.store_failed(now, out, seq, error),
-        Event::Answered { batch, answer } => fleet.answered(now, out, batch, &answer),
+        Event::Answered { batch, answer } => {
+            let zone = (0u32..).map(ZoneIdx).zip(&fleet.shared.zones).find(|(_, z)| z.in_flight == Some(batch));
+            let zone = zone.map(|(idx, _)| idx);
+            fleet.answered(now, out, batch, &answer);
+            if let (Some(zone), WriteAnswer::Refused { code: RefusedCode::NoSuchZone, .. }) = (zone, &answer) {
+                fleet.zone_gone(now, out, zone);
+            }
+        }
         Event::Synced { intent, result } => fleet.synced(now, out, &intent, &result),
         Event::Observed { policy, answers } => {
             fleet.with(policy, now, out, |p, cx| p.observed(cx, &answers));
@@ -511,7 +525,8 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
             fleet.with(policy, now, out, |p, _| p.window_open = open || p.policy.failback.window.is_none());
         }
         Event::Command { id, command } => fleet.command(now, out, id, &command),
-        Event::Delegated { .. } | Event::RehearsalDue | Event::Wake => {}
+        Event::Delegated { zone, servers } => fleet.delegated(now, out, zone, servers),
+        Event::RehearsalDue | Event::Wake => {}
     }
     fleet.finish(now, out);
 }
@@ -539,7 +554,7 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
     let policies = fleet.timers.first().map(|(at, _)| *at);
     let doubt = fleet.states().any(|(_, p)| needs_sight(p, shared));
     let sight = shared.sight.round_due(doubt);
-    let zones = shared.zones.iter().filter(|z| z.info.is_none() && !z.resolving).map(|z| z.next_try).min();
+    let zones = zones::next_deadline(shared);
     let store = fleet.store_retry.filter(|_| shared.store_broken.is_some());
     let calls = shared
         .calls

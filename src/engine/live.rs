@@ -94,6 +94,11 @@ impl Live {
         self.round = Some(Round { results: vec![None; records], outstanding: records, tainted: false });
     }
 
+    /// What is being read counts no more: the zone is gone.
+    pub fn give_up_reading(&mut self) {
+        self.round = None;
+    }
+
     /// A write of ours was sent or answered: what is being read may be older than it.
     pub fn taint(&mut self) {
         if let Some(round) = &mut self.round {

@@ -36,5 +36,6 @@ mod verify;
 mod watch;
 mod why;
 pub mod zone;
+mod zones;
 
 pub use fleet::{Fleet, Mode, next_deadline, report, step};

@@ -1,14 +1,14 @@
 //! Whose is the record: adopt, repair, release, takeover, and which fences each kind of write may
 //! replace. Never writes over another cluster's fence but by `takeover` from exactly that cluster.
 
-use crate::domain::{ClusterName, Epoch, Health, Members, PolicyId, UnixMs};
+use crate::domain::{ClusterName, Epoch, Health, Members, PolicyId, Tick, UnixMs};
 
 use super::event::CommandReply;
 use super::fence::{Damage, Fence, FenceKind, FenceMode, FenceValue, fence_name};
 use super::hand::{Asked, Hand};
 use super::intent::Kind;
 use super::journal::TransitionKind;
-use super::live::{View, token_of};
+use super::live::token_of;
 use super::notice::{NoticeKind, Severity};
 use super::plan::Ground;
 use super::state::{Cx, PolicyState, Words};
@@ -144,12 +144,13 @@ fn in_the_way(p: &PolicyState, claim: Claim) -> Option<String> {
     })
 }
 
-/// Why the record as it stands cannot be replaced by any write of ours.
-fn unreplaceable(p: &PolicyState) -> Option<String> {
-    match &p.live.view {
-        View::Foreign(what) if what.contains("simple sets only") => Some(format!("{what}; replace it by hand first")),
-        _ => None,
-    }
+/// Why the record as it stands cannot be replaced by any write of ours. What stood in the way may
+/// have been cleared since: it is read again for the next try.
+fn unreplaceable(p: &mut PolicyState, to: &Members, now: Tick) -> Option<String> {
+    let obstacle = to.iter().find_map(|idx| p.obstacle_to(idx))?;
+    let text = format!("{}; {}; when it is done, type it again in a moment", obstacle.text, obstacle.next);
+    p.live.reconcile_due = now;
+    Some(text)
 }
 
 /// The zone is known as it is now, and nothing of ours is being written.
@@ -172,7 +173,7 @@ pub(super) fn adopt(p: &mut PolicyState, cx: &mut Cx, to: &Members, repair: bool
     let id = p.policy.id.clone();
     let claim = if repair { Claim::Damaged } else { Claim::Nobodys };
     let down = to.iter().find(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Up));
-    let refusal = in_the_way(p, claim).or_else(|| unreplaceable(p)).or_else(|| {
+    let refusal = in_the_way(p, claim).or_else(|| unreplaceable(p, &to, cx.now.mono)).or_else(|| {
         let next = "adopt when its probes succeed, or name another target";
         down.map(|bad| format!("{} is not up; {next}", p.evidence(bad, cx.now)))
     });

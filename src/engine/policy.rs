@@ -20,7 +20,7 @@ use super::report::{Refusal, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Words};
 use super::switch::{self, Writing};
-use super::verify::{self, Settling, asks_servers};
+use super::verify::{self, ProvenBy, Settling, proven_by};
 
 impl PolicyState {
     pub(super) fn new(
@@ -446,7 +446,7 @@ impl PolicyState {
     fn next_wake(&self, cx: &Cx) -> Option<Tick> {
         let now = cx.now.mono;
         let verify = cx.shared.settings.verify.timeout;
-        let asks = asks_servers(cx.shared);
+        let asks = proven_by(self, cx.shared) != ProvenBy::Insync;
         let zone_known = cx.shared.zones.get(self.zone.index()).is_some_and(|z| z.info.is_some());
         let mut times: Vec<Option<Tick>> = vec![
             (zone_known && !self.live.is_reading()).then_some(self.live.reconcile_due),

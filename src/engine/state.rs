@@ -92,6 +92,18 @@ pub(super) struct ZoneState {
     pub trouble: Option<Trouble>,
     /// The one write in flight; ends at the HTTP answer.
     pub in_flight: Option<BatchId>,
+    /// What this zone was known as before the provider knew it no more.
+    pub lost: Option<ZoneInfo>,
+    pub delegation: Delegation,
+}
+
+/// Whether the world asks the servers that the zone is served by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Delegation {
+    /// When it is looked up next; `None`: as soon as the zone is known.
+    pub due: Option<Tick>,
+    /// What is wrong, as last told.
+    pub trouble: Option<Obstacle>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,15 @@
 //! What follows an accepted write: INSYNC for every write, and for a move its proof from outside
 //! (ARCHITECTURE.md, decision 7): every authoritative server, then a probe at the address one of them gave.
 
+mod evidence;
 mod verdict;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Content, Epoch, Members, NameServers, Outcome, TargetIdx, Tick};
+use crate::domain::{Content, Epoch, Members, Outcome, TargetIdx, Tick};
 
-use super::action::Action;
-use super::event::ServerAnswer;
 use super::fence::FenceValue;
 use super::ids::incident_id;
 use super::intent::{Intent, IntentOutcome, Kind};
@@ -18,13 +17,13 @@ use super::journal::TransitionKind;
 use super::live::token_of;
 use super::notice::{Clocks, Moved, NoticeKind, Severity};
 use super::report::{MovePhase, MoveReport};
-use super::state::{Cx, Incident, Pending, PolicyState, Shared, Urgency, Words};
+use super::state::{Cx, Incident, Pending, PolicyState, Urgency, Words};
 use super::switch::Writing;
-use super::zone::{ApiError, ChangeStatus, DnsAnswer};
+use super::zone::{ApiError, ChangeStatus};
+
+pub(super) use evidence::{ProvenBy, answers, by_name, proven_by};
 
 const POLL: Duration = Duration::from_secs(2);
-const ASK: Duration = Duration::from_secs(1);
-const ASK_FIRST: Duration = Duration::from_millis(200);
 /// A reading this young says what stands.
 const FRESH_READING: Duration = Duration::from_secs(10);
 /// After this without INSYNC: "applied, sync unknown".
@@ -57,6 +56,11 @@ struct Proof {
     disagree: Vec<(SocketAddr, String)>,
     silent: Vec<SocketAddr>,
     servers: usize,
+    /// Where no server can be compared: the last reading of the zone since the acceptance, the one
+    /// that showed what was written, and what was there instead.
+    read: Option<Tick>,
+    shown: Option<Tick>,
+    differs: Option<String>,
     /// One for each member published.
     probes: Vec<MemberProbe>,
     next_probe: Tick,
@@ -79,6 +83,11 @@ impl MemberProbe {
 }
 
 impl Proof {
+    /// Every server, or the zone as read, tells what was written.
+    fn is_seen(&self) -> bool {
+        self.every_server.is_some() || self.shown.is_some()
+    }
+
     /// Every member answered its direct probe.
     fn all_up(&self) -> bool {
         self.probes.iter().all(|probe| probe.last == Some(Outcome::Up))
@@ -122,6 +131,9 @@ impl Settling {
             disagree: Vec::new(),
             silent: Vec::new(),
             servers: 0,
+            read: None,
+            shown: None,
+            differs: None,
             next_probe: now,
             verdict: None,
         });
@@ -189,7 +201,7 @@ impl Settling {
         let proof = self.proof.as_ref().filter(|proof| proof.verdict.is_none());
         let ask = proof.filter(|proof| asks && proof.asking.is_none()).map(|proof| proof.next_ask);
         let probe = proof
-            .filter(|proof| proof.every_server.is_some() && proof.probes.iter().any(|probe| !probe.probing))
+            .filter(|proof| proof.is_seen() && proof.probes.iter().any(|probe| !probe.probing))
             .map(|proof| proof.next_probe);
         let limit = proof.map(|_| self.accepted + timeout);
         [sync, ask, probe, limit].into_iter().flatten().min()
@@ -221,6 +233,8 @@ impl Settling {
             Sync::Unknown(_) => "sync unknown",
         };
         let servers = match (proof.every_server, proof.disagree.len(), proof.silent.len()) {
+            _ if proof.shown.is_some() => "the zone was read and holds it".to_owned(),
+            _ if proof.differs.is_some() => "the zone was read and holds something else".to_owned(),
             (Some(_), _, _) => "every server answers the new address".to_owned(),
             (None, 0, 0) => "asking the servers".to_owned(),
             (None, differ, silent) => format!("{differ} servers still differ, {silent} do not answer"),
@@ -263,16 +277,22 @@ impl Settling {
     }
 
     fn announcement(&self, p: &PolicyState, cx: &Cx) -> (String, Words) {
-        let next = vec![
-            format!(
-                "proving it from outside: every authoritative server, INSYNC, a probe of the new address (at most {})",
-                human(cx.shared.settings.verify.timeout)
+        let limit = human(cx.shared.settings.verify.timeout);
+        let proving = match proven_by(p, cx.shared) {
+            ProvenBy::Reading => {
+                format!("proving it: the zone read back, INSYNC, a probe of what it holds (at most {limit})")
+            }
+            ProvenBy::Servers | ProvenBy::Insync => format!(
+                "proving it from outside: every authoritative server, INSYNC, a probe of the new address (at most {limit})"
             ),
-            format!(
-                "well-behaved clients follow within the TTL of {}s; pooled connections and client caches take longer",
-                p.policy.ttl.secs()
-            ),
-        ];
+        };
+        let ttl = match p.policy.targets.first().map(|t| &t.content) {
+            Some(Content::Alias(_)) => "the TTL of what the alias points to".to_owned(),
+            _ => format!("the TTL of {}s", p.policy.ttl.secs()),
+        };
+        let clients =
+            format!("well-behaved clients follow within {ttl}; pooled connections and client caches take longer");
+        let next = vec![proving, clients];
         let words = Words {
             why: p.all_evidence(cx.now),
             moved: self.moved(p),
@@ -325,8 +345,9 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     each(p, cx, |s, p, cx| {
         poll(s, p, cx);
         if s.is_unjudged_move() {
-            ask(s, p, cx);
-            probe(s, p, cx);
+            evidence::ask(s, p, cx);
+            evidence::read_back(s, p, cx);
+            evidence::probe(s, p, cx);
             verdict::judge(s, p, cx);
         }
         s.give_outcome(p, cx);
@@ -378,111 +399,6 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
             Err(error) if error.kind.is_transient() => {}
             Err(error) => s.sync = Sync::Unknown(error.message.clone()),
         }
-    });
-    tick(p, cx);
-}
-
-pub(super) fn asks_servers(shared: &Shared) -> bool {
-    !matches!(&shared.settings.verify.name_servers, NameServers::These(list) if list.is_empty())
-}
-
-fn ask(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
-    let Some(proof) = &mut s.proof else { return };
-    if !asks_servers(cx.shared) || proof.asking.is_some() || proof.next_ask > cx.now.mono {
-        return;
-    }
-    let servers = match &cx.shared.settings.verify.name_servers {
-        NameServers::These(list) => list.len(),
-        NameServers::Delegation => {
-            cx.shared.zones.get(p.zone.index()).and_then(|z| z.info.as_ref()).map_or(1, |info| info.name_servers.len())
-        }
-    };
-    let questions = servers.max(1) * p.policy.records.len() * p.policy.record_types().len();
-    let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-    if !cx.shared.proofs.take(questions, cx.now.mono) {
-        proof.next_ask = cx.shared.proofs.ready_at(questions, cx.now.mono);
-        return;
-    }
-    proof.asking = Some(cx.now.mono);
-    proof.asks += 1;
-    proof.next_ask = cx.now.mono + if proof.asks < 10 { ASK_FIRST } else { ASK };
-    cx.out.push(Action::AskAll { policy: p.idx });
-}
-
-/// Every server's answers of one round.
-pub(super) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[ServerAnswer]) {
-    each(p, cx, |s, p, cx| {
-        let accepted = s.accepted;
-        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
-        proof.asking = None;
-        if asked < accepted {
-            return;
-        }
-        let Some(want) = p.policy.content(&proof.to) else { return };
-        proof.disagree.clear();
-        proof.silent.clear();
-        for a in answers {
-            match (&a.answer, &want) {
-                (DnsAnswer::Failed(_), _) => proof.silent.push(a.server),
-                (DnsAnswer::Addresses { set, .. }, Content::Addresses(all))
-                    if a.rtype.family().and_then(|f| all.of(f)).is_some_and(|w| w.iter().eq(set.iter().copied())) =>
-                {
-                    for probe in &mut proof.probes {
-                        let member = p.policy.target(probe.target).and_then(|t| t.addresses());
-                        let given = set.iter().copied().find(|address| member.is_some_and(|m| m.contains(*address)));
-                        probe.address = probe.address.filter(IpAddr::is_ipv4).or(given).or(probe.address);
-                    }
-                }
-                (DnsAnswer::Name(name), Content::Host(host)) if name == host => {}
-                (other, _) => proof.disagree.push((a.server, other.to_string())),
-            }
-        }
-        proof.silent.dedup();
-        let mut servers: Vec<SocketAddr> = answers.iter().map(|a| a.server).collect();
-        servers.sort();
-        servers.dedup();
-        proof.servers = servers.len();
-        if proof.disagree.is_empty() && proof.silent.is_empty() && !answers.is_empty() {
-            if proof.every_server.is_none() {
-                proof.every_server = Some(cx.now.mono);
-                s.clocks.every_server = Some(cx.now.mono.since(accepted));
-            }
-        } else {
-            proof.every_server = None;
-        }
-    });
-    tick(p, cx);
-}
-
-fn probe(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
-    let Some(proof) = &mut s.proof else { return };
-    if proof.every_server.is_none() || proof.next_probe > cx.now.mono {
-        return;
-    }
-    for probe in proof.probes.iter_mut().filter(|probe| !probe.probing) {
-        let by_address = p.policy.target(probe.target).is_some_and(|t| t.addresses().is_some());
-        if by_address && probe.address.is_none() {
-            continue;
-        }
-        probe.probing = true;
-        cx.out.push(Action::ProbeByName { policy: p.idx, target: probe.target, address: probe.address });
-    }
-}
-
-/// The probe at the address an authoritative answer gave.
-pub(super) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outcome: Outcome) {
-    each(p, cx, |s, p, cx| {
-        let next = cx.now.mono + p.fast_interval().max(ASK);
-        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
-        let Some(probe) = proof.probes.iter_mut().find(|probe| probe.target == target) else { return };
-        probe.probing = false;
-        probe.last = Some(outcome);
-        match outcome {
-            Outcome::Up => probe.failures = 0,
-            Outcome::Down(_) => probe.failures += 1,
-            Outcome::Unknown(_) => {}
-        }
-        proof.next_probe = next;
     });
     tick(p, cx);
 }

@@ -14,8 +14,8 @@ use super::peer::FenceSaid;
 use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
-use super::verify::asks_servers;
-use super::zone::{ApiError, RecordRead};
+use super::verify::{ProvenBy, proven_by};
+use super::zone::{ApiError, ApiErrorKind, RecordRead};
 
 /// A transient provider error is told after this.
 const TELL_ERRORS_AFTER: Duration = Duration::from_secs(60);
@@ -39,8 +39,8 @@ impl PolicyState {
         if self.live.observe_due <= now && !observing {
             self.live.observe_due = now + self.policy.observe;
             let questions = u32::try_from(self.policy.records.len()).unwrap_or(u32::MAX);
-            let servers_known =
-                cx.shared.zones.get(self.zone.index()).is_some_and(|z| z.info.is_some()) && asks_servers(cx.shared);
+            let servers_known = cx.shared.zones.get(self.zone.index()).is_some_and(|z| z.info.is_some())
+                && proven_by(self, cx.shared) == ProvenBy::Servers;
             if servers_known
                 && self.live.read_at.is_some()
                 && !self.is_moving()
@@ -78,7 +78,8 @@ impl PolicyState {
                 let wait = Duration::from_millis(500 * u64::from(self.live.errors.min(20)));
                 self.live.reconcile_due = cx.now.mono + if self.live.error.is_some() { wait } else { Duration::ZERO };
                 resolve::reading_failed(self, cx.now.mono);
-                if let Some(error) = self.live.error.clone() {
+                // A zone that is gone is told once, for all policies in it.
+                if let Some(error) = self.live.error.clone().filter(|e| e.kind != ApiErrorKind::NoSuchZone) {
                     self.api_trouble(cx, &error);
                 }
             }

@@ -54,7 +54,10 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
         moving,
         failback: p.policy.failback.mode,
         last_move: p.last_move.clone(),
-        obstacles: p.obstacles.clone(),
+        obstacles: {
+            let zone = shared.zones.get(p.zone.index()).and_then(|z| z.delegation.trouble.clone());
+            p.obstacles.iter().cloned().chain(zone).collect()
+        },
         rehearsal: p.rehearsal.clone(),
     }
 }

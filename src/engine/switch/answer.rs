@@ -124,6 +124,11 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
     let kind = p.write.as_ref().map_or(Kind::Failover, |w| w.intent.kind);
     p.journal(cx, TransitionKind::NotApplied, format!("{kind} refused: {message}"));
     close(p, cx, IntentOutcome::Refused { message: message.clone() });
+    if code == RefusedCode::NoSuchZone {
+        // It is looked for anew, and told once for all policies in it.
+        p.live.stale = true;
+        return;
+    }
     if code == RefusedCode::Precondition {
         p.live.stale = true;
         p.read_now(cx, Urgency::FenceRead);

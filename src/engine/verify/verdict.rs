@@ -9,12 +9,13 @@ use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::state::{Cx, PolicyState, Urgency, Words};
 use super::super::switch;
-use super::{FRESH_READING, MemberProbe, Proof, Settling, Sync, Verdict, asks_servers, undo};
+use super::{FRESH_READING, MemberProbe, Proof, ProvenBy, Settling, Sync, Verdict, proven_by, undo};
 
 pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     let now = cx.now.mono;
     let timeout = cx.shared.settings.verify.timeout;
-    let only_sync = !asks_servers(cx.shared);
+    let by = proven_by(p, cx.shared);
+    let only_sync = by == ProvenBy::Insync;
     let Some(proof) = &s.proof else { return };
     let in_sync = matches!(s.sync, Sync::Insync(_));
     let sync_over = in_sync || matches!(s.sync, Sync::Unknown(_));
@@ -27,7 +28,10 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     };
     let verdict = if only_sync && in_sync {
         Some(Verdict::Proven("INSYNC only; no name server is configured to be asked".into()))
-    } else if !only_sync && sync_over && proof.every_server.is_some() && proof.all_up() {
+    } else if by == ProvenBy::Reading && sync_over && proof.shown.is_some() && proof.all_up() {
+        let probed: Vec<String> = proof.probes.iter().map(|probe| probed_text(p, probe)).collect();
+        Some(Verdict::Proven(format!("{sync_text}; read back from the zone; probe of {} up", probed.join(", "))))
+    } else if by == ProvenBy::Servers && sync_over && proof.every_server.is_some() && proof.all_up() {
         let probed: Vec<String> = proof.probes.iter().map(|probe| probed_text(p, probe)).collect();
         let servers = if proof.servers == 1 {
             "the one authoritative server".to_owned()
@@ -46,7 +50,11 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
         let silent: Vec<String> = proof.silent.iter().map(ToString::to_string).collect();
         let why = match (silent.is_empty(), proof.servers) {
             (false, _) => format!("no usable answer from {}", silent.join(", ")),
-            (true, 0) if !only_sync => "no authoritative server could be asked".into(),
+            _ if by == ProvenBy::Reading && proof.shown.is_none() => match &proof.differs {
+                Some(what) => format!("the zone was read back and publishes {what}"),
+                None => "the zone could not be read back".into(),
+            },
+            (true, 0) if by == ProvenBy::Servers => "no authoritative server could be asked".into(),
             _ if !sync_over => format!("{sync_text} within {}", human(timeout)),
             _ => s.progress(proof),
         };
@@ -75,6 +83,9 @@ fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> O
     {
         let reason = probe.last.map(|o| o.to_string()).unwrap_or_default();
         return Some(format!("{} direct probes of {} failed: {reason}", probe.failures, p.names_text(&proof.to)));
+    }
+    if let Some(what) = proof.differs.as_ref().filter(|_| grace_over) {
+        return Some(format!("after INSYNC and 2 x TTL the zone publishes {what}"));
     }
     let (server, answer) = proof.disagree.first().filter(|_| grace_over)?;
     Some(format!("after INSYNC and 2 x TTL {server} still answers {answer}"))

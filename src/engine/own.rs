@@ -173,7 +173,7 @@ pub(super) fn adopt(p: &mut PolicyState, cx: &mut Cx, to: &Members, repair: bool
     let id = p.policy.id.clone();
     let claim = if repair { Claim::Damaged } else { Claim::Nobodys };
     let down = to.iter().find(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Up));
-    let refusal = in_the_way(p, claim).or_else(|| unreplaceable(p, &to, cx.now.mono)).or_else(|| {
+    let refusal = in_the_way(p, claim).or_else(|| unreplaceable(p, to, cx.now.mono)).or_else(|| {
         let next = "adopt when its probes succeed, or name another target";
         down.map(|bad| format!("{} is not up; {next}", p.evidence(bad, cx.now)))
     });

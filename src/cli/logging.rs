@@ -14,7 +14,7 @@ pub enum Form {
 /// Crates below us that talk too much.
 const QUIET: &str = "aws_config=warn,aws_runtime=warn,aws_smithy_runtime=warn,aws_sdk_route53=warn,\
     aws_credential_types=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,hickory_server=warn,\
-    hickory_proto=warn,hickory_net=warn";
+    hickory_proto=warn,hickory_net=warn,hickory_resolver=warn";
 
 /// Starts logging for this process. `verbose`: one line per change of state; else only what a
 /// person must know, since the command itself prints what it found.

@@ -394,9 +394,7 @@ mod tests {
                 panic!()
             };
             check.max_body = 100;
-            let mut progress = Progress {
-                phase: Phase::Connect, phases: Default::default(), status: None, cert_days: None, body_bytes: 0,
-            };
+            let mut progress = Progress { phase: Phase::Connect, ..Progress::default() };
             let (near, mut far) = tokio::io::duplex(4096);
             let request = Hop::first(&check).unwrap().request().unwrap();
             let answer = runtime.block_on(async {

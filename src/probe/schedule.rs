@@ -5,7 +5,8 @@
 //!   phase after doubt. A new target is first probed early, within about its `fast_interval`.
 //! - In doubt the next start is max(previous start + fast_interval, previous end); the targets of
 //!   the policy for which that has passed start at once.
-//! - At most `in_flight` addresses are probed at the same time. A probe for which no place gets
+//! - At most `in_flight` addresses are probed at the same time; a host name counts as many as it
+//!   had last. A probe for which no place gets
 //!   free within its timeout ends as `Unknown(Overloaded)`.
 //! - Whoever takes the outcomes never holds up a probe: what ends meanwhile is kept for the next
 //!   batch, the latest [`KEPT`] of it.
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::domain::{Check, Content, Outcome, PolicyIdx, TargetIdx, UnixMs, UnknownReason, time};
 
-use super::{Phases, ProbeReport, Prober, TargetReport};
+use super::{ADDRESSES_MAX, Phases, ProbeReport, Prober, TargetReport};
 use cadence::{Calm, Grid, NEVER};
 
 /// Outcomes kept for a receiver that does not take them; beyond it the oldest are lost, loudly.
@@ -32,6 +33,9 @@ pub const KEPT: usize = 65_536;
 
 /// Addresses probed at the same time when the machine allows it.
 const IN_FLIGHT_MAX: usize = 4096;
+
+/// Sockets with which a host name is resolved: one for each family.
+const QUESTIONS: usize = 2;
 
 /// One target to be probed.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +166,8 @@ struct Slot {
     item: Arc<Item>,
     calm: Calm,
     last_start: Option<Instant>,
+    /// Places its probe takes among those in flight.
+    width: usize,
 }
 
 struct Landing {
@@ -253,7 +259,9 @@ where
                 self.next_key += 1;
                 let first = now + cadence::first(&item.check, k, new);
                 let calm = Calm::new(&item.check, phase, wall);
-                (Slot { key: self.next_key, calm, item: Arc::new(item), last_start: None }, self.grid.after(first))
+                let width = width(&item.content, None);
+                let slot = Slot { key: self.next_key, calm, item: Arc::new(item), last_start: None, width };
+                (slot, self.grid.after(first))
             });
             self.slots.push(slot);
             self.due.push(due);
@@ -316,7 +324,7 @@ where
         slot.last_start = Some(now);
         let item = slot.item.clone();
         let work = (self.measure)(item.clone());
-        let wanted = item.content.addresses().map_or(1, |a| a.iter().count()).min(self.limit);
+        let wanted = slot.width.min(self.limit);
         let room = self.room.clone();
         let flight = Flight { key: slot.key, started: now, report: None, landed: self.landed.clone() };
         tokio::spawn(async move {
@@ -340,6 +348,7 @@ where
         let (policy, target) = (slot.item.policy, slot.item.target);
         match landing.report {
             Some(report) => {
+                slot.width = width(&slot.item.content, Some(&report));
                 let Landing { key, started, ended, .. } = landing;
                 self.keep(key, Ended { policy, target, started, ended, report, generation: 0 });
             }
@@ -393,5 +402,16 @@ fn overloaded(item: &Item) -> TargetReport {
         body_bytes: 0,
         detail: format!("{outcome}: no place among the probes in flight within {}", time::human(waited)),
     };
-    TargetReport { outcome, addresses: item.content.addresses().iter().flat_map(|a| a.iter()).map(report).collect() }
+    let addresses = item.content.addresses().iter().flat_map(|a| a.iter()).map(report).collect();
+    TargetReport { outcome, resolution: None, addresses }
+}
+
+/// Connections that a probe of `content` opens at the same time. Of a host name nobody knows before
+/// it is resolved: as many as last time, at first and when it could not be told as many as there may be.
+fn width(content: &Content, last: Option<&TargetReport>) -> usize {
+    match (content.addresses(), last) {
+        (Some(set), _) => set.iter().count(),
+        (None, Some(last)) if !last.addresses.is_empty() => last.addresses.len().max(QUESTIONS),
+        (None, _) => ADDRESSES_MAX,
+    }
 }

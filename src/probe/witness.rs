@@ -12,7 +12,7 @@ use crate::domain::WitnessKind;
 
 use super::http::Conversation;
 use super::tls::Trust;
-use super::{Phase, Phases, Progress, Shared, connect, tls};
+use super::{Phase, Progress, Shared, connect, tls};
 
 pub(super) async fn answers(shared: &Shared, kind: &WitnessKind) -> bool {
     let asked = match kind {
@@ -59,5 +59,5 @@ async fn ask_at(shared: &Shared, url: &Url, peer: SocketAddr) -> Option<()> {
 }
 
 fn progress() -> Progress {
-    Progress { phase: Phase::Connect, phases: Phases::default(), status: None, cert_days: None, body_bytes: 0 }
+    Progress { phase: Phase::Connect, ..Progress::default() }
 }

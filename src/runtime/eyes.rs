@@ -32,7 +32,11 @@ pub struct Eyes {
 impl Eyes {
     /// Probes nothing until told what. Ends with the value or with the receiver.
     pub fn open() -> (Eyes, mpsc::Receiver<Vec<Ended>>) {
-        let prober = Prober::new();
+        Eyes::with(Prober::new())
+    }
+
+    /// The same with this prober.
+    pub fn with(prober: Prober) -> (Eyes, mpsc::Receiver<Vec<Ended>>) {
         let (out, batches) = mpsc::channel(BATCHES);
         let schedule = schedule::spawn(prober.clone(), out, wall, std::future::pending());
         (Eyes { prober, schedule }, batches)

@@ -1,13 +1,17 @@
 //! Probes against real sockets: each condition gives exactly one outcome, within its time.
 
+mod hosts;
+mod name_server;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use failoverd::domain::{
-    AddressSet, BodyMatch, Cadence, Check, CheckKind, Content, DownReason as D, HttpCheck, JsonScalar, Outcome,
-    PolicyIdx, RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U, WitnessKind,
+    AddressSet, BodyMatch, Cadence, Check, CheckKind, Content, DownReason as D, Exchange, HttpCheck, JsonScalar,
+    Outcome, PolicyIdx, RecordName, StatusRange, TargetIdx, TcpCheck, TlsCheck, UnixMs, UnknownReason as U,
+    WitnessKind,
 };
 use failoverd::probe::schedule::{self, Item};
 use failoverd::probe::{ProbeReport, Prober};
@@ -15,7 +19,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, UnixTime};
 use tokio::time::Instant;
 
-use crate::servers::{Mode, Target};
+use crate::servers::{Mode, Target, Then};
 
 const TIMEOUT: Duration = Duration::from_millis(1000);
 const NAME: &str = "www.example.com";
@@ -202,6 +206,44 @@ async fn a_tcp_check_wants_a_connection_and_no_more() {
         target.set(mode).await;
         assert_eq!(probe(&check, HERE).await.outcome, expected);
     }
+}
+
+#[tokio::test]
+async fn a_heartbeat_wants_the_right_word_back_and_reads_no_more_than_that() {
+    let target = Target::start().await;
+    let said =
+        |receive: &str, answer: &str, then: Then| (receive.to_owned(), Mode::Reply(answer.as_bytes().to_vec(), then));
+    let down = Outcome::Down;
+    // (receive, what the target does once it was spoken to, outcome, bytes read, in the detail)
+    let cases = [
+        (said("PONG", "PONG", Then::Close), Outcome::Up, 4, "answered after "),
+        (said("PONG", "PONG", Then::Stay), Outcome::Up, 4, "answered after "),
+        (said("PONG", "PONG and much more", Then::Stay), Outcome::Up, 4, "answered after "),
+        (said("PONG", "P", Then::Close), down(D::ClosedEarly), 1, "1 of 4 bytes"),
+        (said("PONG", "", Then::Close), down(D::ClosedEarly), 0, "0 of 4 bytes"),
+        (said("PONG", "NOPE", Then::Close), down(D::WrongAnswer), 4, "`NOPE`, not `PONG`"),
+        // Known to be wrong before it is complete.
+        (said("PONG", "PX", Then::Stay), down(D::WrongAnswer), 2, "`PX`, not `PONG`"),
+        (said("PONG", "pong", Then::Close), down(D::WrongAnswer), 4, "`pong`"),
+        (said("PONG", "", Then::Stay), down(D::FirstByteTimeout), 0, "no answer in time"),
+        (said("PONG", "PO", Then::Stay), down(D::BodyTimeout), 2, "answer not complete in time"),
+        (said(&"x".repeat(1024), &"x".repeat(1024), Then::Stay), Outcome::Up, 1024, "answered"),
+        (("PONG".to_owned(), Mode::Refuse), down(D::ConnectRefused), 0, "refused"),
+    ];
+    for ((receive, mode), expected, bytes, words) in cases {
+        target.set(mode.clone()).await;
+        for heartbeat in [true, false] {
+            let exchange = Some(Exchange { send: "PING".into(), receive: receive.clone() });
+            let tcp = TcpCheck { port: target.port(), exchange };
+            let check = check(if heartbeat { CheckKind::Heartbeat(tcp) } else { CheckKind::Tcp(tcp) });
+            let report = probe(&check, HERE).await;
+            assert_eq!((report.outcome, report.body_bytes), (expected, bytes), "{mode:?}: {report:?}");
+            assert!(report.detail.contains(words), "{mode:?}: {}", report.detail);
+            assert_eq!(report.phases.first_byte.is_some(), bytes > 0, "{mode:?}");
+            assert_eq!(report.phases.body.is_some(), expected == Outcome::Up, "{mode:?}");
+        }
+    }
+    assert_eq!(target.last_head(), "PING");
 }
 
 #[tokio::test]
@@ -443,7 +485,7 @@ async fn the_command_probes_a_policy_and_its_exit_code_tells_the_outcome() {
         target.port()
     );
     std::fs::write(&policy, text).unwrap();
-    let cases: [(&[&str], Mode, u8); 6] = [
+    let cases: [(&[&str], Mode, u8); 7] = [
         (&["web", "here"], Mode::Ok, 0),
         (&["web", "here", "-o", "json"], Mode::Status(500), 1),
         // Nobody listens on 127.0.0.2.
@@ -451,6 +493,7 @@ async fn the_command_probes_a_policy_and_its_exit_code_tells_the_outcome() {
         (&["web", "nowhere"], Mode::Ok, 1),
         (&["wob"], Mode::Ok, 1),
         (&["--url", "http://169.254.169.254/"], Mode::Ok, 7),
+        (&["http://169.254.169.254/"], Mode::Ok, 7),
     ];
     for (line, mode, code) in cases {
         target.set(mode).await;

@@ -41,8 +41,17 @@ pub enum Mode {
     Raw(Vec<u8>),
     /// These bytes without waiting for a request, then closes; not over TLS.
     Greet(Vec<u8>),
+    /// These bytes once anything was said to it; not over TLS.
+    Reply(Vec<u8>, Then),
     /// Does not even start a TLS handshake; on plain HTTP the same as `Hang`.
     Silent,
+}
+
+/// What comes after a [`Mode::Reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Close,
+    Stay,
 }
 
 /// Stops with its value; its tasks end with the runtime of the test.
@@ -200,6 +209,17 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, mode: Mode, see
             // Read on: closing with unread bytes would be a reset.
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         }
+        (_, Mode::Reply(bytes, then)) => {
+            let mut stream = stream;
+            let mut said = [0; 1024];
+            let length = stream.read(&mut said).await.unwrap_or(0);
+            seen.heads.lock().unwrap().push(String::from_utf8_lossy(&said[..length]).into_owned());
+            let _ = stream.write_all(bytes).await;
+            if *then == Then::Stay {
+                std::future::pending::<()>().await;
+            }
+            let _ = stream.shutdown().await;
+        }
         (Some(tls), _) => {
             if let Ok(mut stream) = tls.accept(stream).await {
                 if answer(&mut stream, &mode, &seen).await {
@@ -250,7 +270,7 @@ async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), mode: &Mode,
             let _ = stream.write_all(bytes).await;
             return true;
         }
-        Mode::Hang | Mode::Silent | Mode::Refuse | Mode::Greet(_) => std::future::pending().await,
+        Mode::Hang | Mode::Silent | Mode::Refuse | Mode::Greet(_) | Mode::Reply(..) => std::future::pending().await,
         Mode::Drip => return endless(stream, "HTTP/1.1 200 X\r\n\r\n", "x", 20).await,
         Mode::DripHead => return endless(stream, "HTTP/1.1 200 X\r\nx: ", "x", 20).await,
         Mode::Flood => return endless(stream, "HTTP/1.1 200 X\r\n\r\n", &"x".repeat(16 * 1024), 0).await,

@@ -106,7 +106,7 @@ pub(super) enum Calm {
     },
     Cron {
         schedule: Box<cron::Schedule>,
-        /// The next firing; `None` once it never fires again.
+        /// The next firing; `None` once it never fires again: then every look is one.
         fire: Option<UnixMs>,
     },
 }
@@ -144,7 +144,11 @@ impl Calm {
                 grid.after(grid.origin + next)
             }
             Calm::Cron { schedule, fire } => {
+                let before = fire.take();
                 *fire = firing(schedule, wall);
+                if before.is_some() && fire.is_none() {
+                    tracing::warn!(%schedule, "the schedule never fires again, probing every minute instead");
+                }
                 let wait = fire.map_or(LOOK, |fire| fire.since(wall).min(LOOK));
                 grid.after(now + wait)
             }
@@ -155,7 +159,7 @@ impl Calm {
     pub(super) fn fires(&self, wall: UnixMs) -> bool {
         match self {
             Calm::Every { .. } => true,
-            Calm::Cron { fire, .. } => fire.is_some_and(|fire| wall >= fire),
+            Calm::Cron { fire, .. } => fire.is_none_or(|fire| wall >= fire),
         }
     }
 }

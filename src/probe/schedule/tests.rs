@@ -36,6 +36,8 @@ fn item(policy: u32, target: u32, interval: Duration) -> Item {
 /// A schedule whose probes take `lasting` and are written down.
 struct Bench {
     origin: Instant,
+    /// Added to the wall clock, in milliseconds: a clock somebody set.
+    jump: Arc<std::sync::atomic::AtomicI64>,
     starts: Arc<Mutex<Vec<(Content, Duration)>>>,
     handle: ScheduleHandle,
     batches: mpsc::Receiver<Vec<Ended>>,
@@ -54,13 +56,18 @@ impl Bench {
             async move {
                 written.lock().unwrap().push((item.content.clone(), origin.elapsed()));
                 tokio::time::sleep(lasting).await;
-                TargetReport { outcome: Outcome::Up, addresses: Vec::new() }
+                TargetReport { outcome: Outcome::Up, resolution: None, addresses: Vec::new() }
             }
         };
-        let wall = move || UnixMs(1_795_219_200_000 + u64::try_from(origin.elapsed().as_millis()).unwrap());
+        let jump = Arc::new(std::sync::atomic::AtomicI64::new(0));
+        let set = jump.clone();
+        let wall = move || {
+            let wall = 1_795_219_200_000 + i64::try_from(origin.elapsed().as_millis()).unwrap();
+            UnixMs(u64::try_from(wall + set.load(Ordering::SeqCst)).unwrap())
+        };
         let (out, batches) = mpsc::channel(batches);
         let handle = spawn_with(measure, out, wall, std::future::pending(), in_flight);
-        Bench { origin, starts, handle, batches }
+        Bench { origin, jump, starts, handle, batches }
     }
 
     /// Starts of `item` from `from` on, in milliseconds since the origin.
@@ -231,6 +238,133 @@ async fn cron_sets_the_calm_cadence_and_doubt_the_fast_one() {
     assert_eq!(bench.starts(&a, minute * 25), vec![1_500_000, 1_500_200, 1_500_400, 1_830_000]);
 }
 
+fn cron(target: u32, text: &str) -> Item {
+    let mut item = item(0, target, ms(0));
+    item.check.cadence = Cadence::Schedule(text.into());
+    item
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_schedule_fires_while_its_probe_runs_is_left_out() {
+    let mut bench = Bench::new(ms(2500));
+    let a = cron(0, "* * * * * *");
+    bench.handle.replace(vec![a.clone()]);
+    bench.until(ms(9100)).await;
+    assert_eq!(bench.starts(&a, ms(0)), vec![0, 3000, 6000, 9000]);
+    // Doubt: the fast interval is 200 ms, but the end of the probe is later.
+    bench.handle.pace(PolicyIdx(0), true);
+    bench.until(ms(15_000)).await;
+    assert_eq!(bench.starts(&a, ms(9100)), vec![11_500, 14_000]);
+    assert!(bench.ended().iter().all(|e| e.ended - e.started == ms(2500)), "a timeout never shrinks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_moves_the_schedule_within_a_minute_and_never_stops_it() {
+    let (hour, minute) = (3_600_000, 60_000);
+    let hourly = || cron(0, "0 0 * * * *");
+    // (jump at 10 min, starts after it within 3 h of the monotonic clock)
+    let cases: [(i64, Vec<u64>); 4] = [
+        (0, vec![hour, 2 * hour, 3 * hour]),
+        // Forward over a firing: made up for at the next look, then by the new clock.
+        (55 * 60_000, vec![11 * minute, 65 * minute, 125 * minute]),
+        // Back by a day: the next full hour of the new clock, not tomorrow's.
+        (-86_400_000, vec![hour, 2 * hour, 3 * hour]),
+        (-5 * 60_000, vec![65 * minute, 125 * minute]),
+    ];
+    for (jump, expected) in cases {
+        let bench = Bench::new(ms(10));
+        let a = hourly();
+        bench.handle.replace(vec![a.clone()]);
+        bench.until(ms(10 * minute)).await;
+        bench.jump.store(jump, Ordering::SeqCst);
+        bench.until(ms(3 * hour + 100)).await;
+        let starts = bench.starts(&a, ms(10 * minute));
+        assert_eq!(starts.len(), expected.len(), "{jump}: {starts:?}");
+        for (start, expected) in starts.iter().zip(&expected) {
+            assert!(start.abs_diff(*expected) <= minute, "{jump}: {starts:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_never_fires_again_becomes_a_probe_a_minute() {
+    let bench = Bench::new(ms(10));
+    // The bench's wall clock starts on the 21st of November 2026.
+    let (last, over) = (cron(0, "0 30 * 21-25 11 * 2026"), cron(1, "0 0 0 1 1 * 2020"));
+    bench.handle.replace(vec![last.clone(), over.clone()]);
+    let minute = ms(60_000);
+    bench.until(minute * 10 + ms(500)).await;
+    assert_eq!(bench.starts(&last, minute), Vec::<u64>::new());
+    assert_eq!(bench.starts(&over, minute).len(), 10, "{:?}", bench.starts(&over, ms(0)));
+    let after = minute * 60 * 24 * 6;
+    bench.until(after).await;
+    let starts = bench.starts(&last, after - minute * 10);
+    assert!((9..=11).contains(&starts.len()), "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_rare_a_schedule_doubt_is_fast_and_calm_waits_for_the_schedule() {
+    let bench = Bench::new(ms(10));
+    let (rare, other) = (cron(0, "0 0 3 * * *"), cron(1, "0 0 3 * * *"));
+    bench.handle.replace(vec![rare.clone(), other.clone()]);
+    let minute = ms(60_000);
+    bench.until(minute * 10).await;
+    assert_eq!((bench.starts(&rare, ms(1000)).len(), bench.starts(&other, ms(1000)).len()), (0, 0));
+    bench.handle.pace(PolicyIdx(0), true);
+    bench.until(minute * 20 - ms(100)).await;
+    for item in [&rare, &other] {
+        let starts = bench.starts(item, minute * 10);
+        assert_eq!(starts.len(), 3000, "every 200 ms for ten minutes");
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == 200));
+    }
+    bench.handle.pace(PolicyIdx(0), false);
+    bench.until(minute * 120).await;
+    assert_eq!(bench.starts(&rare, minute * 20), Vec::<u64>::new());
+}
+
+#[test]
+fn a_host_name_takes_as_many_places_as_it_had_addresses_last() {
+    let host = Content::Host(crate::domain::RecordName::new("lb.example.net").unwrap());
+    let given = Content::Addresses(AddressSet::new(["192.0.2.1", "192.0.2.2"].map(|a| a.parse().unwrap())).unwrap());
+    let report = |addresses: usize| {
+        let report = ProbeReport {
+            address: Ipv4Addr::LOCALHOST.into(),
+            outcome: Outcome::Up,
+            phases: Phases::default(),
+            status: None,
+            cert_days: None,
+            body_bytes: 0,
+            detail: String::new(),
+        };
+        TargetReport { outcome: Outcome::Up, resolution: None, addresses: vec![report; addresses] }
+    };
+    for (content, last, places) in [
+        (&given, None, 2),
+        (&given, Some(2), 2),
+        (&host, None, ADDRESSES_MAX),
+        (&host, Some(0), ADDRESSES_MAX),
+        (&host, Some(1), QUESTIONS),
+        (&host, Some(5), 5),
+    ] {
+        assert_eq!(width(content, last.map(report).as_ref()), places, "{content} {last:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_name_of_unknown_width_leaves_room_for_its_addresses() {
+    let bench = Bench::with(ms(300), 1024, ADDRESSES_MAX + 1);
+    let host = |target: u32| {
+        let name = crate::domain::RecordName::new(&format!("lb{target}.example.net")).unwrap();
+        Item { content: Content::Host(name), ..item(0, target, ms(10_000)) }
+    };
+    let items = vec![host(0), host(1), item(0, 2, ms(10_000))];
+    bench.handle.replace(items.clone());
+    bench.until(ms(1000)).await;
+    // Both names at once would be too many; the second waits, the address behind it too.
+    assert_eq!(bench.starts(&items[0], ms(0)), vec![0]);
+    assert_eq!(bench.starts(&items[1], ms(0)), vec![300]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_schedule_sleeps_and_a_dropped_handle_ends_it() {
     let mut bench = Bench::new(ms(10));
@@ -250,7 +384,7 @@ async fn a_probe_that_panics_is_followed_by_the_next() {
         let tries = tries.clone();
         async move {
             assert!(tries.fetch_add(1, Ordering::SeqCst) > 0, "the first probe of this test panics");
-            TargetReport { outcome: Outcome::Up, addresses: Vec::new() }
+            TargetReport { outcome: Outcome::Up, resolution: None, addresses: Vec::new() }
         }
     };
     let handle = spawn_with(measure, out, || UnixMs(0), std::future::pending(), 8);

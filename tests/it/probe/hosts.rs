@@ -264,8 +264,9 @@ async fn the_command_resolves_the_hosts_of_a_policy_and_of_a_url_now_and_shows_e
     let url = format!("http://{LB}:{}/healthz", one.port());
     let both = || is(&["127.0.0.1", "127.0.0.2"]);
     names.say("west.example.net", is(&["127.0.0.1"]));
-    // (line, what the name server says, what the second address does, exit code, in the table)
-    let cases: [(&[&str], Says, Mode, u8, &[&str]); 9] = [
+    // Line, what the name server says, what the second address does, exit code, in the table.
+    type Case<'a> = (&'a [&'a str], Says, Mode, u8, &'a [&'a str]);
+    let cases: [Case; 9] = [
         (
             &["p-cname"],
             both(),

@@ -160,14 +160,16 @@ async fn family(servers: &[SocketAddr], name: &Name, rtype: RecordType, until: I
     let began = Instant::now();
     let mut waiting = servers.iter();
     let mut asked = FuturesUnordered::new();
+    let mut silent: Vec<SocketAddr> = Vec::new();
     let mut troubles: Vec<String> = Vec::new();
     let mut next = began;
     loop {
         tokio::select! {
             biased;
-            Some(answer) = asked.next() => match answer {
+            Some((server, answer)) = asked.next() => match answer {
                 Answer::Trouble(why) => {
-                    troubles.push(why);
+                    silent.retain(|other| *other != server);
+                    troubles.push(format!("{why} from {server}"));
                     next = Instant::now();
                     if asked.is_empty() && waiting.len() == 0 {
                         return Answer::Trouble(format!("{rtype}: {}", troubles.join(", ")));
@@ -176,12 +178,15 @@ async fn family(servers: &[SocketAddr], name: &Name, rtype: RecordType, until: I
                 known => return known,
             },
             () = sleep_until(until) => {
-                let silent = format!("no answer within {}", super::millis(began.elapsed()));
-                troubles.push(silent);
+                let within = super::millis(began.elapsed());
+                troubles.extend(silent.iter().map(|server| format!("no answer from {server} within {within}")));
                 return Answer::Trouble(format!("{rtype}: {}", troubles.join(", ")));
             }
             () = sleep_until(next), if waiting.len() > 0 => {
-                asked.extend(waiting.next().map(|server| ask(*server, name, rtype, until)));
+                if let Some(server) = waiting.next() {
+                    silent.push(*server);
+                    asked.push(async move { (*server, ask(*server, name, rtype, until).await) });
+                }
                 next = Instant::now() + PATIENCE;
             }
         }
@@ -189,7 +194,7 @@ async fn family(servers: &[SocketAddr], name: &Name, rtype: RecordType, until: I
 }
 
 async fn ask(server: SocketAddr, name: &Name, rtype: RecordType, until: Instant) -> Answer {
-    let trouble = |why: String| Answer::Trouble(format!("{why} from {server}"));
+    let trouble = Answer::Trouble;
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();
         connection
@@ -206,7 +211,8 @@ async fn ask(server: SocketAddr, name: &Name, rtype: RecordType, until: Instant)
     options.use_hosts_file = ResolveHosts::Never;
     // A lost datagram is sent again below this; what answered with trouble is not asked again.
     options.attempts = 0;
-    options.timeout = until.saturating_duration_since(Instant::now());
+    // Later than `until`, at which the asker gives up.
+    options.timeout = until.saturating_duration_since(Instant::now()) + PATIENCE;
     let resolver = match builder.build() {
         Ok(resolver) => resolver,
         Err(error) => return trouble(error.to_string()),

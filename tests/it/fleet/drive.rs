@@ -31,6 +31,15 @@ pub(super) struct Drive {
 
 impl Drive {
     pub(super) fn new(policies: Vec<Policy>, settings: FleetSettings, mode: Mode) -> Drive {
+        Drive::start(policies, settings, mode, true)
+    }
+
+    /// The provider cannot be reached yet.
+    pub(super) fn unread(policies: Vec<Policy>) -> Drive {
+        Drive::start(policies, settings(), Mode::Active, false)
+    }
+
+    fn start(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool) -> Drive {
         let mut out = Vec::new();
         let published = policies.iter().map(|p| (p.records[0].to_string(), p.targets[0].content.to_string())).collect();
         let fences = policies.iter().map(|p| (p.records[0].to_string(), fence(p, "a", 7))).collect();
@@ -44,7 +53,7 @@ impl Drive {
             notices: Vec::new(),
             published,
             fences,
-            reachable: true,
+            reachable,
         };
         drive.take(out);
         drive

@@ -98,16 +98,20 @@ fn a_store_that_fails_is_said_once_stops_writes_and_is_tried_again() {
 }
 
 #[test]
-fn an_unfreeze_before_the_first_reading_is_refused_rather_than_undone_by_it() {
-    let mut out = Vec::new();
-    let mut fleet =
-        Fleet::new(settings(), vec![policy(1, 0)], Mode::Active, Restored::default(), "run1", at(0), &mut out);
-    for kind in [CommandKind::Unfreeze, CommandKind::Ack] {
-        let command = Command { kind, policy: None, by: "ann".into(), reason: "x".into() };
-        let mut out = Vec::new();
-        step(&mut fleet, at(1), Event::Command { id: 1, command }, &mut out);
-        let refused = |a: &Action| matches!(a, Action::Reply { reply: failoverd::engine::event::CommandReply::Refused(text), .. } if text.contains("not been read yet"));
-        assert!(out.iter().any(refused), "{out:?}");
+fn an_unfreeze_before_the_first_reading_is_not_undone_by_it() {
+    for unfreezes in [true, false] {
+        let mut drive = Drive::unread(vec![policy(1, 0)]);
+        let frozen = drive.fences["web1.example.com"].replace("m=auto", "m=frozen");
+        drive.fences.insert("web1.example.com".into(), frozen);
+        if unfreezes {
+            let command = Command { kind: CommandKind::Unfreeze, policy: None, by: "ann".into(), reason: "x".into() };
+            drive.feed(Event::Command { id: 1, command });
+        }
+        drive.reachable = true;
+        drive.pass(5000);
+        drive.second(&[(0, [true, true])]);
+        let written = drive.writes.iter().any(|(_, changes)| format!("{changes:?}").contains("k=unfreeze"));
+        assert_eq!((written, drive.rules_frozen(0)), (unfreezes, !unfreezes));
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub evacuation: Evacuation,
     /// Why the whole fleet is to be frozen; taken by the fleet after the step.
     pub freeze_all: Option<String>,
-    /// What is told to each policy's receivers is told once for all of them.
+    /// A freeze or unfreeze of every policy is being carried out: it is told once for all of them.
     pub hush: bool,
     /// Requests in flight and whose intents ride in each.
     pub batches: BTreeMap<BatchId, Vec<(PolicyIdx, IntentId)>>,
@@ -342,7 +342,7 @@ impl PolicyState {
     }
 
     pub fn tell(&mut self, cx: &mut Cx, kind: NoticeKind, severity: Severity, title: impl Into<String>, words: Words) {
-        if cx.shared.hush {
+        if cx.shared.hush && matches!(kind, NoticeKind::Frozen | NoticeKind::Unfrozen) {
             return;
         }
         cx.shared.notices += 1;

@@ -187,6 +187,7 @@ mod tests {
             (plain, 8080, "http"),
             (secure, 8080, "https"),
             (CheckKind::Tcp(TcpCheck { port: 53, exchange: None }), 53, "tcp"),
+            (CheckKind::Heartbeat(TcpCheck { port: 6379, exchange: None }), 6379, "heartbeat"),
         ];
         for (kind, port, name) in cases {
             assert_eq!((kind.port(), kind.name()), (port, name));

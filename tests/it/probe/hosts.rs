@@ -347,3 +347,37 @@ async fn the_proof_probe_of_a_host_goes_where_its_name_leads_now_or_where_it_is_
         assert_eq!(eyes.probe_at(&target, None).await, UNKNOWN);
     }
 }
+
+#[tokio::test]
+async fn a_machine_that_stood_still_while_it_resolved_does_not_blame_the_target() {
+    let target = Target::start().await;
+    target.set(Mode::Hang).await;
+    // The name server goes on while the one thread of this test does not.
+    let (started, names) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            started.send(NameServer::start().await).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    let names = names.recv().unwrap();
+    names.say(LB, is(&["127.0.0.1"]));
+    let prober = Prober::with_resolver(Resolver::servers(vec![names.addr]));
+    let check = http(target.port(), |_| {});
+    let probing = {
+        let (prober, check) = (prober.clone(), check.clone());
+        tokio::spawn(async move { prober.probe_target(&check, &host(LB)).await })
+    };
+    let begun = Instant::now();
+    while names.asked(LB, RecordType::AAAA) == 0 {
+        tokio::task::yield_now().await;
+    }
+    while begun.elapsed() < check.timeout * 9 / 10 {
+        std::hint::spin_loop();
+    }
+    let report = probing.await.unwrap();
+    assert!(matches!(report.outcome, Outcome::Unknown(_)), "{report:?}");
+    // With time for it, the same target is judged.
+    assert_eq!(probe(&prober, &check, &host(LB)).await.outcome, Outcome::Down(D::FirstByteTimeout));
+}

@@ -350,7 +350,7 @@ impl Fleet {
 
     fn store_failed(&mut self, now: Now, out: &mut Vec<Action>, seq: u64, error: String) {
         if let Some(idx) = self.shared.waiting.remove(&seq) {
-            self.with(idx, now, out, |p, _| switch::not_persisted(p, seq));
+            self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
         }
         self.store_retry = Some(now.mono + STORE_RETRY);
         if self.shared.store_broken.replace(error.clone()).is_none() {

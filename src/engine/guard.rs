@@ -7,7 +7,7 @@ use crate::domain::time::human;
 use crate::domain::{Check, FailbackMode, Health, Members, TargetIdx, Tick};
 
 use super::evacuation::{self, Say};
-use super::fence::{Fence, FenceMode};
+use super::fence::{Fence, FenceKind, FenceMode};
 use super::health::TargetHealth;
 use super::intent::Kind;
 use super::live::View;
@@ -245,7 +245,15 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             let others: Vec<String> =
                 p.policy.indices().filter(|i| !p.is_published(*i)).map(|i| one_line(p, i, now)).collect();
             let text = if others.is_empty() { "there is no other target".to_owned() } else { others.join("; ") };
-            list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven");
+            let held = |i: &TargetIdx| p.drain_of(*i).is_some_and(|d| d.hard) && now_well(*i, TargetHealth::is_well);
+            match p.policy.indices().filter(|i| !p.is_published(*i)).find(held) {
+                Some(held) => list.add(
+                    Rule::Drained,
+                    format!("{text}; {} would do but is drained for good", p.name_of(held)),
+                    format!("`failoverd undrain {} {}`", p.policy.id, p.name_of(held)),
+                ),
+                None => list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven"),
+            }
         }
         Some(to) if want.kind == Kind::Rollback => {
             if let Some(bad) = to.iter().find(|i| !now_well(*i, TargetHealth::is_well)) {
@@ -414,7 +422,15 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         list.add(Rule::Unverified, "the last move is unverified", format!("`failoverd ack {id}` after looking"));
     }
     if p.brakes.failback_blocked {
-        list.add(Rule::AfterRollback, "automatic failback is off after a rollback", format!("`failoverd ack {id}`"));
+        let written =
+            |kind: Kind| p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.kind == FenceKind::Known(kind)));
+        let after = match () {
+            () if written(Kind::Rollback) => "a rollback",
+            () if written(Kind::Switch) => "a person's switch to a worse priority",
+            () => "a rollback or a person's switch to a worse priority",
+        };
+        let text = format!("automatic failback is off after {after}");
+        list.add(Rule::AfterRollback, text, format!("`failoverd ack {id}`, or `failoverd failback {id}` to move now"));
     }
     let renamed = p.live.fences.iter().filter_map(Fence::ours).find(|(v, _)| v.policy != p.policy.id);
     if let Some((value, _)) = renamed {

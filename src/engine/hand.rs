@@ -3,20 +3,21 @@
 
 use std::time::Duration;
 
-use crate::domain::{ClusterName, Tick};
+use crate::domain::{ClusterName, Members, Tick};
 
 use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
 use super::fleet::Mode;
-use super::intent::Kind;
+use super::intent::{Intent, Kind};
 use super::journal::{FreezeSnapshot, TransitionKind};
 use super::notice::{NoticeKind, Severity};
 use super::own;
+use super::planned;
 use super::state::{Cx, PolicyState, Urgency, Words};
 use super::switch;
 
 /// A write a person asked for is given up when it could not be begun within this.
-const HAND_LIFE: Duration = Duration::from_secs(60);
+const HAND_LIFE: Duration = Duration::from_secs(30);
 
 /// What a person asked for and no fence says yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub(super) struct Hand {
     /// By whom and why.
     pub said: String,
     pub asked: Tick,
+    /// What became of its last write.
+    pub failed: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +36,13 @@ pub(super) enum Asked {
     Ack,
     Release,
     Takeover(ClusterName),
+    Force(Members),
 }
 
 impl Asked {
     /// Done before anything is decided, on a reading younger than the command.
     fn goes_first(&self) -> bool {
-        matches!(self, Asked::Release | Asked::Takeover(_))
+        matches!(self, Asked::Release | Asked::Takeover(_) | Asked::Force(_))
     }
 
     fn text(&self) -> &'static str {
@@ -47,6 +51,7 @@ impl Asked {
             Asked::Ack => "ack",
             Asked::Release => "release",
             Asked::Takeover(_) => "takeover",
+            Asked::Force(_) => "force",
         }
     }
 }
@@ -78,7 +83,14 @@ impl PolicyState {
             CommandKind::Adopt { to, repair } => own::adopt(self, cx, to, *repair, &said),
             CommandKind::Release => own::release(self, cx, &said),
             CommandKind::Takeover { from } => own::takeover(self, cx, from, &said),
-            _ => CommandReply::Refused(format!("{id}: not possible yet")),
+            CommandKind::Switch { to, drain } => planned::switch_to(self, cx, to, *drain, &said),
+            CommandKind::Failback => planned::failback(self, cx, &said),
+            CommandKind::Drain { target, hard } => {
+                planned::drain(self, cx, *target, *hard, &command.by, &command.reason)
+            }
+            CommandKind::Undrain { target } => planned::undrain(self, cx, *target, &said),
+            CommandKind::Force { to } => own::force(self, cx, to, &said),
+            CommandKind::Apply(saved) => planned::apply(self, cx, saved, &said),
         }
     }
 
@@ -138,7 +150,7 @@ impl PolicyState {
     pub(super) fn ask(&mut self, cx: &Cx, what: Asked, said: &str) {
         if cx.shared.mode == Mode::Active {
             self.hands.retain(|h| h.what != what);
-            self.hands.push(Hand { what, said: said.to_owned(), asked: cx.now.mono });
+            self.hands.push(Hand { what, said: said.to_owned(), asked: cx.now.mono, failed: None });
         }
     }
 
@@ -164,13 +176,15 @@ impl PolicyState {
             return;
         }
         let refused = self.write_trouble.as_ref().map(|t| t.message.clone());
-        let read_since = self.live.read_at.is_some_and(|at| at > hand.asked) && !self.live.stale;
+        // Break-glass goes at once on what was read last; a stale fence is refused, which is safe.
+        let young = |at: Tick| at > hand.asked || matches!(hand.what, Asked::Force(_));
+        let read_since = self.live.read_at.is_some_and(young) && !self.live.stale;
         if let Some(message) = refused {
             return self.give_up(cx, &hand, &message);
         }
         if cx.now.mono.since(hand.asked) >= HAND_LIFE {
-            let why =
-                self.live.error.as_ref().map_or("it lost every race to another write".into(), |e| e.message.clone());
+            let read = self.live.error.as_ref().map(|e| e.message.clone());
+            let why = hand.failed.clone().or(read).unwrap_or_else(|| "the zone could not be read in time".into());
             return self.give_up(cx, &hand, &why);
         }
         if !read_since {
@@ -178,6 +192,19 @@ impl PolicyState {
         }
         if let Err(why) = own::begin(self, cx, &hand) {
             self.give_up(cx, &hand, &why);
+        }
+    }
+
+    /// A write of a hand ended without standing in the zone.
+    pub(super) fn hand_failed(&mut self, intent: &Intent) {
+        let mine = |what: &Asked| match what {
+            Asked::Release => intent.kind == Kind::Release,
+            Asked::Takeover(_) => intent.kind == Kind::Takeover,
+            Asked::Force(_) => intent.kind == Kind::Force,
+            Asked::Unfreeze | Asked::Ack => false,
+        };
+        for hand in self.hands.iter_mut().filter(|h| mine(&h.what)) {
+            hand.failed = Some(planned::why_not(intent));
         }
     }
 
@@ -191,7 +218,8 @@ impl PolicyState {
             next: vec![format!("`failoverd {what} {id}` again when the cause is gone")],
             ..Words::default()
         };
-        self.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the {what} was not made"), words);
+        let severity = if matches!(hand.what, Asked::Force(_)) { Severity::Critical } else { Severity::Warning };
+        self.tell(cx, NoticeKind::Refused, severity, format!("{id}: the {what} was not made"), words);
     }
 
     /// A write of ours stands whose fence says `mode`: what it carries is asked no more.
@@ -203,6 +231,7 @@ impl PolicyState {
             Asked::Unfreeze => !matches!(mode, FenceMode::Frozen | FenceMode::Forced),
             Asked::Release => kind == Kind::Release,
             Asked::Takeover(_) => kind == Kind::Takeover,
+            Asked::Force(_) => kind == Kind::Force,
         };
         let (over, still) = std::mem::take(&mut self.hands).into_iter().partition(|h| done(&h.what));
         self.hands = still;

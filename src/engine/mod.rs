@@ -25,6 +25,7 @@ pub mod obstacle;
 mod own;
 mod peer;
 pub mod plan;
+mod planned;
 mod policy;
 pub mod report;
 mod resolve;

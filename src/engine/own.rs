@@ -85,7 +85,11 @@ pub(super) fn grounds(
             written: cx.now.wall,
             kind: FenceKind::Known(kind),
             moves,
-            mode: if kind == Kind::Release { FenceMode::Released } else { p.brakes.mode() },
+            mode: match kind {
+                Kind::Release => FenceMode::Released,
+                Kind::Force if p.brakes.frozen.is_none() => FenceMode::Forced,
+                _ => p.brakes.mode(),
+            },
             until: UnixMs(0),
             config: p.policy.config_hash.clone(),
             to: to.map_or(standing_to, |to| token_of(&p.policy, to)),
@@ -153,14 +157,20 @@ fn unreplaceable(p: &mut PolicyState, to: &Members, now: Tick) -> Option<String>
     Some(text)
 }
 
-/// The zone is known as it is now, and nothing of ours is being written.
-fn settled(p: &PolicyState) -> Result<(), String> {
+/// The zone is known as it is now.
+pub(super) fn is_read(p: &PolicyState) -> Result<(), String> {
     if p.live.read_at.is_none() {
         return Err("the zone has not been read yet; try again in a moment".into());
     }
     if p.live.stale {
         return Err("the zone is being read; try again in a moment".into());
     }
+    Ok(())
+}
+
+/// And nothing of ours is being written.
+fn settled(p: &PolicyState) -> Result<(), String> {
+    is_read(p)?;
     match &p.write {
         Some(write) => {
             Err(format!("write {} ({}) has no outcome yet; try again in a moment", write.intent.id, write.intent.kind))
@@ -201,7 +211,7 @@ pub(super) fn release(p: &mut PolicyState, cx: &mut Cx, said: &str) -> CommandRe
     {
         return CommandReply::Accepted(format!("{id}: is released already"));
     }
-    if let Err(text) = settled(p).and_then(|()| may_release(p)) {
+    if let Err(text) = settled(p).and_then(|()| may_write(p)) {
         return CommandReply::Refused(format!("{id}: {text}"));
     }
     p.write_trouble = None;
@@ -209,15 +219,13 @@ pub(super) fn release(p: &mut PolicyState, cx: &mut Cx, said: &str) -> CommandRe
     CommandReply::Accepted(format!("{id}: the fence is read once more, then it says released; nothing else changes"))
 }
 
-fn may_release(p: &PolicyState) -> Result<(), String> {
+/// Every fence is ours, so that a person may write what they like.
+pub(super) fn may_write(p: &PolicyState) -> Result<(), String> {
     if let Some(text) = in_the_way(p, Claim::Nobodys) {
         return Err(text);
     }
     if !p.live.fences.iter().all(|f| f.ours().is_some()) {
-        return Err(format!(
-            "it is not adopted, so there is nothing to release; `{}` adopts it",
-            adopt_command(p, false)
-        ));
+        return Err(format!("it is not adopted, so it is not ours to write; `{}` adopts it", adopt_command(p, false)));
     }
     Ok(())
 }
@@ -257,11 +265,48 @@ fn may_take(p: &PolicyState, from: &ClusterName) -> Result<(), String> {
     Ok(())
 }
 
+/// Break-glass: asks no health, no witness, no brake and no store; never empty, never foreign.
+pub(super) fn force(p: &mut PolicyState, cx: &mut Cx, to: &Members, said: &str) -> CommandReply {
+    let id = p.policy.id.clone();
+    if p.live.read_at.is_some()
+        && let Err(text) = may_force(p, to)
+    {
+        return CommandReply::Refused(format!("{id}: {text}"));
+    }
+    p.write_trouble = None;
+    switch::drop_unsent(p, cx, "forced by a person");
+    p.hands.retain(|h| !matches!(h.what, Asked::Force(_)));
+    p.ask(cx, Asked::Force(to.clone()), said);
+    let names = p.names_text(to);
+    CommandReply::Accepted(format!(
+        "{id}: forcing {names}, whatever its health; automatic moves wait for `failoverd unfreeze {id}`"
+    ))
+}
+
+fn may_force(p: &PolicyState, to: &Members) -> Result<(), String> {
+    fits(p, to)?;
+    match in_the_way(p, Claim::Damaged).or_else(|| unreplaceable(p)) {
+        Some(text) => Err(text),
+        None => Ok(()),
+    }
+}
+
+/// Targets of this policy, and no more than it may publish at once.
+pub(super) fn fits(p: &PolicyState, to: &Members) -> Result<(), String> {
+    if p.policy.content(to).is_none() {
+        return Err("no such target; `failoverd status` lists them".into());
+    }
+    if to.count() > usize::try_from(p.policy.answers).unwrap_or(usize::MAX) {
+        return Err(format!("{} targets are more than answers = {}; name fewer", to.count(), p.policy.answers));
+    }
+    Ok(())
+}
+
 /// Begins the write of a hand that goes first; the zone was read after the command.
 pub(super) fn begin(p: &mut PolicyState, cx: &mut Cx, hand: &Hand) -> Result<(), String> {
     match &hand.what {
         Asked::Release => {
-            may_release(p)?;
+            may_write(p)?;
             switch::start(p, cx, Kind::Release, None, &hand.said)
         }
         Asked::Takeover(_) if p.live.fences.iter().all(|f| f.ours().is_some()) => {
@@ -276,6 +321,14 @@ pub(super) fn begin(p: &mut PolicyState, cx: &mut Cx, hand: &Hand) -> Result<(),
                 p.take_moves(cx.now, value);
             }
             switch::start(p, cx, Kind::Takeover, None, &hand.said)
+        }
+        Asked::Force(to) => {
+            may_force(p, to)?;
+            switch::start(p, cx, Kind::Force, Some(to.clone()), &hand.said)?;
+            if let Some(write) = &mut p.write {
+                write.set_by_hand();
+            }
+            Ok(())
         }
         Asked::Unfreeze | Asked::Ack => Ok(()),
     }
@@ -310,6 +363,11 @@ pub(super) fn told(p: &mut PolicyState, cx: &mut Cx, hand: &Hand) {
                 format!("{id}: taken over from cluster {from}"),
                 words,
             );
+        }
+        // The notice goes out with the proof that begins.
+        Asked::Force(to) => {
+            let names = p.names_text(to);
+            p.journal(cx, TransitionKind::Forced, format!("forced to {names} {said}"));
         }
         Asked::Unfreeze | Asked::Ack => {}
     }

@@ -41,7 +41,7 @@ impl PolicyState {
         // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
         if value.epoch >= self.known_epoch {
             self.take_brakes(cx, &value, is_peer, news, last_read.filter(|_| news && !first));
-            self.take_direction(&value, before.as_ref(), first);
+            self.take_direction(&value, before.as_ref().filter(|_| !first), news);
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
         self.dirty = true;
@@ -141,13 +141,13 @@ impl PolicyState {
 
     /// A person's switchover to a worse tier is not undone by an automatic failback, to a better
     /// one it ends what held failback back.
-    fn take_direction(&mut self, value: &FenceValue, before: Option<&Members>, first: bool) {
-        if value.kind != FenceKind::Known(Kind::Switch) {
+    fn take_direction(&mut self, value: &FenceValue, before: Option<&Members>, news: bool) {
+        if !news || value.kind != FenceKind::Known(Kind::Switch) {
             return;
         }
         let Some(to) = members_named(&self.policy, &value.to) else { return };
         let best = self.policy.targets.iter().map(|t| t.priority).min();
-        let from = before.filter(|_| !first).map(|m| tier_of(self, m)).or(best);
+        let from = before.map(|m| tier_of(self, m)).or(best);
         self.turned(from, &to);
     }
 

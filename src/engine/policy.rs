@@ -16,6 +16,7 @@ use super::intent::{Intent, Kind};
 use super::journal::{PolicySnapshot, TransitionKind};
 use super::live::{Live, View};
 use super::notice::{Moved, NoticeKind, Severity};
+use super::planned::{self, Planned};
 use super::report::{Refusal, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Words};
@@ -69,6 +70,7 @@ impl PolicyState {
                 .collect(),
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
             seen_attempt: None,
+            planned: None,
             hands: Vec::new(),
             precondition_failures: 0,
             wake: Some(now.mono),
@@ -228,7 +230,7 @@ impl PolicyState {
         }
     }
 
-    fn begin_proof(&mut self, since: Tick) {
+    pub(super) fn begin_proof(&mut self, since: Tick) {
         for health in &mut self.health {
             health.begin_proof(since);
         }
@@ -241,6 +243,7 @@ impl PolicyState {
         switch::tick(self, cx);
         verify::tick(self, cx);
         self.carry_out_hands(cx);
+        planned::tick(self, cx);
         self.decide(cx);
         if cx.shared.mode == Mode::Active {
             self.keep_fence_mode(cx);
@@ -278,6 +281,7 @@ impl PolicyState {
     fn pace(&mut self, cx: &mut Cx) {
         let fast = self.doubt.is_some()
             || self.proof.is_some()
+            || self.planned.is_some()
             || self.is_moving()
             || self.health.iter().any(|h| !h.is_settled())
             || self.active().and_then(|a| self.health_of(a)).is_some_and(|h| h.state() == Health::Down);
@@ -299,7 +303,8 @@ impl PolicyState {
             self.would = None;
             return;
         };
-        if self.is_moving() || self.hand_goes_first() {
+        let waits = self.planned.is_some() && !matches!(want.kind, Kind::Failover | Kind::Trim);
+        if self.is_moving() || self.hand_goes_first() || waits {
             return;
         }
         if want.kind == Kind::Failover
@@ -453,6 +458,7 @@ impl PolicyState {
             Some(self.live.observe_due),
             self.write.as_ref().and_then(Writing::wake),
             self.hand_wake(),
+            self.planned.as_ref().and_then(Planned::wake),
             self.brakes.hold_down_until,
             cx.shared.evacuation.over_at(&cx.shared.settings.guard),
             self.brakes.peer_until,
@@ -499,5 +505,5 @@ pub(super) fn regions(policy: &Policy) -> impl Iterator<Item = &RegionName> {
 
 /// Whether anything is in doubt that a witness round should answer.
 pub(super) fn needs_sight(p: &PolicyState, shared: &Shared) -> bool {
-    shared.sight.has_witnesses() && (p.doubt.is_some() || p.proof.is_some())
+    shared.sight.has_witnesses() && (p.doubt.is_some() || p.proof.is_some() || p.planned.is_some())
 }

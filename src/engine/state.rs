@@ -24,6 +24,7 @@ use super::journal::{
 };
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
+use super::planned::Planned;
 use super::report::{MoveReport, Obstacle, Rule};
 use super::sight::Sight;
 use super::switch::Writing;
@@ -147,6 +148,8 @@ pub(super) struct PolicyState {
     pub known_epoch: Epoch,
     /// Attempt of the last fence we wrote or adopted.
     pub seen_attempt: Option<String>,
+    /// A move a person planned, until it is written.
+    pub planned: Option<Planned>,
     /// What a person asked for and no fence says yet.
     pub hands: Vec<Hand>,
     /// Refusals by precondition in a row.

@@ -17,6 +17,7 @@ use super::journal::TransitionKind;
 use super::notice::{NoticeKind, Severity};
 use super::own::{Claim, grounds};
 use super::plan::Plan;
+use super::planned;
 use super::report::{MovePhase, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, PolicyState, Shared, Urgency, Words};
@@ -262,10 +263,22 @@ pub(super) fn persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
     }
 }
 
-/// The intent could not be made durable: it never existed.
-pub(super) fn not_persisted(p: &mut PolicyState, seq: u64) {
-    if p.write.as_ref().is_some_and(|w| matches!(w.phase, Phase::Recording { seq: mine } if mine == seq)) {
-        p.write = None;
+/// The intent could not be made durable: it never existed. A person's `force` goes on without, its
+/// attempt in the fence is the intent (invariant I11).
+pub(super) fn not_persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
+    let Some(write) = &mut p.write else { return };
+    if !matches!(write.phase, Phase::Recording { seq: mine } if mine == seq) {
+        return;
+    }
+    if write.intent.kind == Kind::Force && write.cancelled.is_none() {
+        write.phase = Phase::Queued { not_before: cx.now.mono };
+        return;
+    }
+    let why = "the state could not be written".to_owned();
+    if let Some(mut write) = p.write.take() {
+        write.intent.outcome = Some(IntentOutcome::NotSent { why });
+        planned::not_written(p, cx, &write.intent);
+        p.hand_failed(&write.intent);
     }
 }
 
@@ -294,7 +307,10 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     }
     let to = write.plan.as_ref().and_then(Plan::to).cloned();
     let kind = write.intent.kind;
-    let dead = if cx.now.mono.since(write.renewed) >= DECISION_LIFE {
+    let old = cx.now.mono.since(write.renewed) >= DECISION_LIFE;
+    let dead = if old && write.by_hand {
+        Some("it could not be sent within 30s".to_owned())
+    } else if old {
         Some("no fresh evidence repeated the decision for 30s".to_owned())
     } else if write.by_hand {
         None
@@ -425,6 +441,11 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     if kind == Kind::Repair {
         p.brakes.count_repair(now);
     }
+    p.brakes.forced |= kind == Kind::Force;
+    if kind == Kind::Switch {
+        let to = write.plan.as_ref().and_then(Plan::to).cloned();
+        planned::written(p, cx, write.from.as_ref(), to.as_ref());
+    }
     if kind.publishes() {
         p.doubt = None;
         p.proof = None;
@@ -449,5 +470,7 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
         write.intent.outcome = Some(outcome);
         p.record_intent(cx, &write.intent);
         p.dirty = true;
+        planned::not_written(p, cx, &write.intent);
+        p.hand_failed(&write.intent);
     }
 }

@@ -112,8 +112,13 @@ impl Settling {
         let settling = Settling::follow(p, cx, write, change_id);
         let announce = settling.proof.is_some() && settling.intent.kind != Kind::Adopt;
         if announce {
-            let (title, words) = settling.announcement(p, cx);
-            p.tell(cx, NoticeKind::Moving, Severity::Warning, title, words);
+            let (title, mut words) = settling.announcement(p, cx);
+            if settling.intent.kind == Kind::Force {
+                words.next.insert(0, format!("no automatic move until `failoverd unfreeze {}`", p.policy.id));
+                p.tell(cx, NoticeKind::Forced, Severity::Critical, title, words);
+            } else {
+                p.tell(cx, NoticeKind::Moving, Severity::Warning, title, words);
+            }
         }
         p.settling.push(settling);
     }

@@ -19,7 +19,7 @@ use super::state::{PolicyState, Shared};
 pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
     let want = wanted(p, now.mono);
     let found = want.as_ref().map(|w| refusals(p, shared, now.mono, w, At::Decision)).unwrap_or_default();
-    let moving = moving(p);
+    let moving = moving(p, now.mono);
     let why = |w: &super::select::Want| {
         let to = w.to.iter().flat_map(|to| to.iter()).filter(|i| Some(*i) != p.active());
         p.active().into_iter().chain(to).map(|i| p.evidence(i, now)).collect()
@@ -147,7 +147,10 @@ fn fence(p: &PolicyState) -> Option<FenceReport> {
     })
 }
 
-fn moving(p: &PolicyState) -> Option<MoveReport> {
+fn moving(p: &PolicyState, now: Tick) -> Option<MoveReport> {
+    if let Some(planned) = p.planned.as_ref().and_then(|plan| plan.report(p, now)) {
+        return Some(planned);
+    }
     if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.publishes()) {
         return Some(MoveReport {
             kind: write.intent.kind,
@@ -181,7 +184,13 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
         return Settled::Provider;
     }
     let calm = p.health.iter().all(|h| h.is_settled());
-    if p.write.is_some() || p.hand_goes_first() || !p.settling.is_empty() || p.live.is_reading() || p.live.stale {
+    if p.write.is_some()
+        || p.hand_goes_first()
+        || p.planned.is_some()
+        || !p.settling.is_empty()
+        || p.live.is_reading()
+        || p.live.stale
+    {
         return Settled::No;
     }
     let want = wanted(p, now);

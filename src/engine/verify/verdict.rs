@@ -95,7 +95,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
     let Some(proof) = &mut s.proof else { return };
     proof.verdict = Some(verdict.clone());
     let kind = s.intent.kind;
-    if kind.is_counted_move() {
+    if kind.is_counted_move() || kind == Kind::Switch {
         p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
     }
     let arrow = s.arrow(p);
@@ -200,6 +200,11 @@ fn what_next(p: &PolicyState, kind: Kind) -> String {
             "the set is filled again once a target of its tier has been healthy for {}",
             human(p.policy.failback.soak)
         ),
+        (Kind::Force, _) => format!("no automatic move until `failoverd unfreeze {}`", p.policy.id),
+        (Kind::Switch, _) if p.brakes.failback_blocked => {
+            let id = &p.policy.id;
+            format!("automatic failback stays off until `failoverd ack {id}` or `failoverd failback {id}`")
+        }
         _ => "nothing; the policy is steady".into(),
     }
 }

@@ -1,0 +1,472 @@
+//! Moves a person plans: check the destination, let the old targets drain, then the fenced write.
+//! Nothing is written unless the check holds to the end; a failover that becomes due wins.
+
+use std::time::Duration;
+
+use crate::domain::time::human;
+use crate::domain::{Health, Members, TargetIdx, Tick};
+
+use super::event::{CommandReply, SavedPlan};
+use super::intent::{Intent, IntentId, IntentOutcome, Kind};
+use super::journal::{DrainSnapshot, TransitionKind};
+use super::live::View;
+use super::notice::{Clocks, NoticeKind, Severity};
+use super::own;
+use super::report::{MovePhase, MoveReport};
+use super::select::{best_set, tier_of};
+use super::state::{Cx, PolicyState, Words};
+use super::switch;
+use super::zone::LiveSet;
+
+/// A destination that is not proven within this is refused.
+const CHECK: Duration = Duration::from_secs(30);
+/// A drained plan that still cannot be written after this is given up.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A person's move before it is written; while it is being written it remembers why.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    from: Members,
+    to: Members,
+    drain: Duration,
+    /// By whom and why.
+    said: String,
+    purpose: Purpose,
+    phase: Phase,
+    /// The fences a saved plan was made on.
+    fences: Option<Vec<Option<LiveSet>>>,
+    /// A published target was down already when the person asked.
+    was_down: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Switch,
+    /// Leaving a target that a person drains: failback goes on when the mark is gone.
+    Drain,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Checking { since: Tick },
+    Draining { since: Tick, until: Tick },
+    Writing(IntentId),
+}
+
+impl Planned {
+    /// When `tick` has something to do.
+    pub fn wake(&self) -> Option<Tick> {
+        match self.phase {
+            Phase::Checking { since } => Some(since + CHECK),
+            Phase::Draining { until, .. } => Some(until),
+            Phase::Writing(_) => None,
+        }
+    }
+
+    /// What it is doing, while it is not a write yet.
+    pub fn report(&self, p: &PolicyState, now: Tick) -> Option<MoveReport> {
+        let (phase, detail) = match self.phase {
+            Phase::Checking { since } => {
+                let left = human((since + CHECK).since(now));
+                (MovePhase::Checking, format!("proving {} afresh; given up in {left}", p.names_text(&self.to)))
+            }
+            Phase::Draining { until, .. } => {
+                let left = human(until.since(now));
+                (MovePhase::Draining, format!("written in {left}; {} is to be emptied", p.names_text(&self.from)))
+            }
+            Phase::Writing(_) => return None,
+        };
+        Some(self.as_report(p, phase, detail))
+    }
+
+    fn as_report(&self, p: &PolicyState, phase: MovePhase, detail: String) -> MoveReport {
+        MoveReport {
+            kind: Kind::Switch,
+            from: p.policy.names(&self.from),
+            to: p.policy.names(&self.to),
+            epoch: p.known_epoch.next(),
+            phase,
+            clocks: Clocks::default(),
+            detail,
+        }
+    }
+}
+
+pub(super) fn switch_to(p: &mut PolicyState, cx: &mut Cx, to: &Members, drain: Duration, said: &str) -> CommandReply {
+    let id = p.policy.id.clone();
+    if p.planned.as_ref().is_some_and(|plan| plan.wake().is_some()) && p.published() == Some(to) {
+        give_up(p, cx, &format!("called off {said}"));
+        return CommandReply::Accepted(format!("{id}: the switch is called off; nothing was written"));
+    }
+    reply(p, |p| plan(p, cx, to, drain, said, Purpose::Switch, None))
+}
+
+fn reply(p: &mut PolicyState, f: impl FnOnce(&mut PolicyState) -> Result<String, String>) -> CommandReply {
+    let id = p.policy.id.clone();
+    match f(p) {
+        Ok(text) => CommandReply::Accepted(format!("{id}: {text}")),
+        Err(text) => CommandReply::Refused(format!("{id}: {text}")),
+    }
+}
+
+/// Begins the check, or says why not.
+fn plan(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    to: &Members,
+    drain: Duration,
+    said: &str,
+    purpose: Purpose,
+    fences: Option<Vec<Option<LiveSet>>>,
+) -> Result<String, String> {
+    let id = p.policy.id.clone();
+    let from = may_move(p, cx)?;
+    if from == *to {
+        return Ok(format!("nothing to do; it publishes {} already", p.names_text(to)));
+    }
+    may_go_to(p, cx, &from, to)?;
+    let now = cx.now.mono;
+    let was_down = from.iter().any(|i| p.health_of(i).is_some_and(|h| h.state() == Health::Down));
+    let phase = Phase::Checking { since: now };
+    let worse = purpose == Purpose::Switch && tier_of(p, to) > tier_of(p, &from);
+    let (old, new) = (p.names_text(&from), p.names_text(to));
+    let said = said.to_owned();
+    p.planned = Some(Planned { from, to: to.clone(), drain, said, purpose, phase, fences, was_down });
+    p.begin_proof(now);
+    cx.shared.sight.hurry();
+    let drained =
+        if drain > Duration::ZERO { format!(", then {} to drain {old}", human(drain)) } else { String::new() };
+    let held = if worse {
+        format!("; automatic failback is then off until `failoverd ack {id}` or `failoverd failback {id}`")
+    } else {
+        String::new()
+    };
+    Ok(format!("switching from {old} to {new}: fresh proof of {new} first{drained}; `failoverd status` shows it{held}"))
+}
+
+/// What is published, when nothing forbids any move by hand.
+fn may_move(p: &PolicyState, cx: &Cx) -> Result<Members, String> {
+    let id = &p.policy.id;
+    if p.planned.is_some() {
+        return Err("another switch is under way; `failoverd status` shows it".into());
+    }
+    if p.is_moving() {
+        return Err("a move is under way; `failoverd status` shows it; try again when it is over".into());
+    }
+    own::is_read(p)?;
+    own::may_write(p)?;
+    let View::Targets(from) = &p.live.view else {
+        let what = p.live.drift.clone().unwrap_or_else(|| "the record is not readable".into());
+        return Err(format!("{what}; `failoverd adopt {id} --to TARGET` brings it in line"));
+    };
+    if let Some(why) = &cx.shared.sight.blind {
+        return Err(format!(
+            "this controller may be blind ({why}), so nothing can be proven; `failoverd force {id} --to TARGET` asks no proof"
+        ));
+    }
+    if let Some(error) = &cx.shared.store_broken {
+        return Err(format!(
+            "the state cannot be written ({error}); free the disk, or `failoverd force {id} --to TARGET`"
+        ));
+    }
+    Ok(from.clone())
+}
+
+fn may_go_to(p: &PolicyState, cx: &Cx, from: &Members, to: &Members) -> Result<(), String> {
+    let id = &p.policy.id;
+    own::fits(p, to)?;
+    for target in to.iter() {
+        let name = p.name_of(target);
+        if let Some(o) = p.policy.target(target).and_then(|t| p.obstacles.iter().find(|o| o.blocks.contains(&t.name))) {
+            return Err(format!("the zone would refuse {name}: {}; {}", o.text, o.next));
+        }
+        if let Some(drain) = p.drain_of(target).filter(|d| d.hard) {
+            return Err(format!("{name} is drained for good by {}; `failoverd undrain {id} {name}` first", drain.by));
+        }
+        if !from.contains(target) && p.health_of(target).is_none_or(|h| h.state() == Health::Down) {
+            let evidence = p.evidence(target, cx.now);
+            return Err(format!(
+                "{evidence}; switch when it is up, or `failoverd force {id} --to {name}` asks no health"
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn failback(p: &mut PolicyState, cx: &mut Cx, said: &str) -> CommandReply {
+    let Some(tier) = p.published().map(|m| tier_of(p, m)) else {
+        return reply(p, |p| may_move(p, cx).map(|_| String::new()));
+    };
+    let best = p.policy.targets.iter().map(|t| t.priority).min();
+    reply(p, |p| match best_set(p, Some(tier)) {
+        Some(to) => plan(p, cx, &to, Duration::ZERO, said, Purpose::Switch, None),
+        None if best == Some(tier) => Ok("nothing to do; it publishes targets of the best priority already".into()),
+        None => {
+            let better = p.policy.indices().filter(|i| p.policy.target(*i).is_some_and(|t| t.priority < tier));
+            let text: Vec<String> = better
+                .map(|i| match p.drain_of(i) {
+                    Some(d) => format!("{} is drained by {}", p.name_of(i), d.by),
+                    None => p.evidence(i, cx.now),
+                })
+                .collect();
+            Err(format!("nothing better is up: {}; fail back when one is", text.join("; ")))
+        }
+    })
+}
+
+pub(super) fn drain(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    target: TargetIdx,
+    hard: bool,
+    by: &str,
+    reason: &str,
+) -> CommandReply {
+    let Some(t) = p.policy.target(target) else {
+        return reply(p, |_| Err("no such target; `failoverd status` lists them".into()));
+    };
+    let (id, name) = (p.policy.id.clone(), t.name.clone());
+    let old = p.drained.clone();
+    let mark = DrainSnapshot { target: name.clone(), hard, since: cx.now.wall, by: by.into(), reason: reason.into() };
+    p.drained.retain(|d| d.target != name);
+    p.drained.push(mark);
+    let mut how = "it is the last choice as a destination".to_owned();
+    if hard {
+        how = "it is no destination at all".to_owned();
+    }
+    if p.published().is_some_and(|m| m.contains(target)) {
+        let said = format!("by {by}: {reason}");
+        let begun = match without(p, target) {
+            Some(to) => plan(p, cx, &to, Duration::ZERO, &said, Purpose::Drain, None),
+            None => Err(format!("{name} is published and nothing else is up to take its place; nothing was marked")),
+        };
+        match begun {
+            Ok(text) => how = text,
+            Err(text) => {
+                p.drained = old;
+                return CommandReply::Refused(format!("{id}: {text}"));
+            }
+        }
+    }
+    let text = format!("{name} is drained by {by}: {reason}");
+    p.journal(cx, TransitionKind::Drained, text.clone());
+    let words = Words {
+        why: vec![text],
+        next: vec![how.clone()],
+        undo: Some(format!("failoverd undrain {id} {name}")),
+        moved: None,
+    };
+    p.tell(cx, NoticeKind::Drained, Severity::Info, format!("{id}: {name} is drained"), words);
+    CommandReply::Accepted(format!("{id}: {name} is drained; {how}"))
+}
+
+/// What to publish without `target`, which is marked already: the rest of the set while enough of
+/// it is left, else the best other set.
+fn without(p: &PolicyState, target: TargetIdx) -> Option<Members> {
+    let published = p.published()?;
+    let up = |i: &TargetIdx| p.health_of(*i).is_some_and(|h| h.state() == Health::Up);
+    let rest: Vec<TargetIdx> = published.iter().filter(|i| *i != target).filter(up).collect();
+    if !rest.is_empty() && rest.len() >= usize::try_from(p.policy.min_active).unwrap_or(usize::MAX) {
+        return Members::new(rest);
+    }
+    best_set(p, None)
+}
+
+pub(super) fn undrain(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, said: &str) -> CommandReply {
+    let id = p.policy.id.clone();
+    let name = p.name_of(target).to_owned();
+    if p.drain_of(target).is_none() {
+        return CommandReply::Accepted(format!("{id}: {name} was not drained"));
+    }
+    p.drained.retain(|d| d.target.as_str() != name);
+    p.journal(cx, TransitionKind::Undrained, format!("{name} is drained no more, {said}"));
+    let words = Words { why: vec![said.to_owned()], ..Words::default() };
+    p.tell(cx, NoticeKind::Undrained, Severity::Info, format!("{id}: {name} is drained no more"), words);
+    CommandReply::Accepted(format!("{id}: {name} is drained no more"))
+}
+
+/// Carries out a plan a person saved, unless something changed since.
+pub(super) fn apply(p: &mut PolicyState, cx: &mut Cx, saved: &SavedPlan, said: &str) -> CommandReply {
+    let again = format!("`failoverd plan {} --out FILE` again", p.policy.id);
+    if saved.config != p.policy.config_hash {
+        let text = format!("the configuration changed since the plan was made; {again}");
+        return reply(p, |_| Err(text));
+    }
+    if !stands(p, &saved.fences) {
+        let text = format!("the zone moved since the plan was made; {again}");
+        return reply(p, |_| Err(text));
+    }
+    if saved.kind == Kind::Adopt {
+        return own::adopt(p, cx, &saved.to, false, said);
+    }
+    let not_up = |i: &TargetIdx| p.health_of(*i).is_none_or(|h| h.state() != Health::Up);
+    if let Some(bad) = saved.to.iter().find(not_up) {
+        let text = format!("{}, which the plan would publish; {again}", p.evidence(bad, cx.now));
+        return reply(p, |_| Err(text));
+    }
+    let fences = Some(saved.fences.clone());
+    reply(p, |p| plan(p, cx, &saved.to, Duration::ZERO, said, Purpose::Switch, fences))
+}
+
+/// The fences are, byte for byte, these.
+fn stands(p: &PolicyState, fences: &[Option<LiveSet>]) -> bool {
+    let txt = |r: &super::zone::RecordRead| r.fence.iter().find(|s| s.rtype == "TXT").cloned();
+    let live: Vec<Option<LiveSet>> = p.live.reads.iter().map(txt).collect();
+    live == fences
+}
+
+/// Time passed, or something was seen: check, drain, write, or give up.
+pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
+    let Some(plan) = p.planned.clone() else { return };
+    let now = cx.now.mono;
+    let step = match &plan.phase {
+        Phase::Writing(id) => {
+            if p.write.as_ref().is_none_or(|w| w.intent.id != *id) {
+                p.planned = None;
+            }
+            return;
+        }
+        _ if overtaken(p, &plan).is_some() => Err(overtaken(p, &plan).unwrap_or_default()),
+        Phase::Checking { since } => match is_proven(p, cx, &plan, *since) {
+            Ok(()) => Ok(Some(*since)),
+            Err(why) if now.since(*since) >= CHECK => Err(format!("not proven within {}: {why}", human(CHECK))),
+            Err(_) => Ok(None),
+        },
+        Phase::Draining { since, until } => match is_proven(p, cx, &plan, *since) {
+            Err(why) => Err(format!("while draining: {why}")),
+            Ok(()) if now < *until => Ok(None),
+            Ok(()) if now.since(*until) >= WAIT => Err("another write of this policy has no outcome yet".into()),
+            Ok(()) => Ok(Some(*since)),
+        },
+    };
+    match step {
+        Err(why) => give_up(p, cx, &why),
+        Ok(None) => {}
+        Ok(Some(since)) if matches!(plan.phase, Phase::Checking { .. }) && plan.drain > Duration::ZERO => {
+            begin_drain(p, cx, &plan, since);
+        }
+        // A fence-only write ends soon.
+        Ok(Some(_)) if p.write.is_some() || p.live.stale => {}
+        Ok(Some(_)) => write(p, cx, &plan),
+    }
+}
+
+fn begin_drain(p: &mut PolicyState, cx: &mut Cx, plan: &Planned, since: Tick) {
+    let id = p.policy.id.clone();
+    let (old, new) = (p.names_text(&plan.from), p.names_text(&plan.to));
+    let at = cx.now.wall + plan.drain;
+    let text = format!("{new} is proven; {old} drains for {}, {}", human(plan.drain), plan.said);
+    p.journal(cx, TransitionKind::Draining, text.clone());
+    let words = Words {
+        why: vec![text, format!("the record is written at {at}")],
+        next: vec![format!("empty {old} now; a failover that becomes due goes first")],
+        undo: p.policy.names(&plan.from).first().map(|from| format!("failoverd switch {id} --to {from}")),
+        moved: None,
+    };
+    let title = format!("{id}: switch from {old} to {new} in {}", human(plan.drain));
+    p.tell(cx, NoticeKind::Draining, Severity::Info, title, words);
+    if let Some(planned) = &mut p.planned {
+        planned.phase = Phase::Draining { since, until: cx.now.mono + plan.drain };
+    }
+}
+
+fn write(p: &mut PolicyState, cx: &mut Cx, plan: &Planned) {
+    match switch::start(p, cx, Kind::Switch, Some(plan.to.clone()), &plan.said) {
+        Ok(()) => {
+            if let (Some(write), Some(planned)) = (&mut p.write, &mut p.planned) {
+                write.set_by_hand();
+                planned.phase = Phase::Writing(write.intent.id.clone());
+            }
+        }
+        Err(why) => give_up(p, cx, &why),
+    }
+}
+
+/// Somebody or something else decided meanwhile.
+fn overtaken(p: &PolicyState, plan: &Planned) -> Option<String> {
+    if p.hand_goes_first() {
+        return Some("another hand goes first".into());
+    }
+    if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.publishes()) {
+        return Some(format!("a {} goes first", write.intent.kind));
+    }
+    if p.published() != Some(&plan.from) || !p.live.fences.iter().all(|f| f.ours().is_some()) {
+        return Some("the record or its fence changed meanwhile".into());
+    }
+    if plan.fences.as_ref().is_some_and(|fences| !stands(p, fences)) {
+        return Some("the zone moved since the plan was made".into());
+    }
+    let down = |i: &TargetIdx| p.health_of(*i).is_some_and(|h| h.state() == Health::Down);
+    let dead = plan.from.iter().find(down).filter(|_| !plan.was_down)?;
+    Some(format!("{} went down: the automatic failover decides", p.name_of(dead)))
+}
+
+/// The destination is proven since the check began, and we saw.
+fn is_proven(p: &PolicyState, cx: &Cx, plan: &Planned, since: Tick) -> Result<(), String> {
+    let sight = &cx.shared.sight;
+    if let Some(why) = &sight.blind {
+        return Err(format!("this controller may be blind: {why}"));
+    }
+    if sight.has_witnesses() && !sight.proven_since(since) {
+        return Err(format!("{}, a majority is needed", sight.text_since(since)));
+    }
+    let good = |i: &TargetIdx| {
+        p.policy.target(*i).zip(p.health_of(*i)).is_some_and(|(t, h)| {
+            // Proven once, it only has to stay well: a doubt about the old target begins another proof.
+            let proven = plan.from.contains(*i) || matches!(plan.phase, Phase::Draining { .. });
+            if proven { h.is_well(&t.check, cx.now.mono) } else { h.is_proven(&t.check, cx.now.mono) }
+        })
+    };
+    if let Some(bad) = plan.to.iter().find(|i| !good(i)) {
+        return Err(p.evidence(bad, cx.now));
+    }
+    if let Some(bad) = plan.to.iter().find(|i| p.is_blocked(*i)) {
+        return Err(format!("the zone would refuse {}", p.name_of(bad)));
+    }
+    Ok(())
+}
+
+/// Nothing was written: journalled, told, and shown as the last move.
+fn give_up(p: &mut PolicyState, cx: &mut Cx, why: &str) {
+    let Some(plan) = p.planned.take() else { return };
+    let id = p.policy.id.clone();
+    let new = p.names_text(&plan.to);
+    p.journal(cx, TransitionKind::Dropped, format!("the switch to {new}, {}, was not made: {why}", plan.said));
+    p.last_move = Some(plan.as_report(p, MovePhase::NotApplied, why.to_owned()));
+    let mut next = vec!["nothing was written".to_owned()];
+    if plan.purpose == Purpose::Drain {
+        next.push("the target stays marked as drained; drain it again, or undrain it".to_owned());
+    }
+    let words = Words { why: vec![why.to_owned()], next, ..Words::default() };
+    p.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the switch to {new} was not made"), words);
+}
+
+/// A switchover stands in the zone: it is not undone at once, nor by a failback to better priority.
+pub(super) fn written(p: &mut PolicyState, cx: &Cx, from: Option<&Members>, to: Option<&Members>) {
+    p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
+    p.brakes.peer_until = None;
+    p.brakes.peer_since = None;
+    let drains = p.planned.take().is_some_and(|plan| plan.purpose == Purpose::Drain);
+    if let Some(to) = to.filter(|_| !drains) {
+        p.turned(from.map(|m| tier_of(p, m)), to);
+    }
+}
+
+/// A person's write ended without standing in the zone.
+pub(super) fn not_written(p: &mut PolicyState, cx: &mut Cx, intent: &Intent) {
+    let mine = |plan: &Planned| matches!(&plan.phase, Phase::Writing(id) if *id == intent.id);
+    if !p.planned.as_ref().is_some_and(mine) {
+        return;
+    }
+    give_up(p, cx, &why_not(intent));
+}
+
+/// Why a write does not stand in the zone.
+pub(super) fn why_not(intent: &Intent) -> String {
+    match &intent.outcome {
+        Some(IntentOutcome::NotSent { why }) => why.clone(),
+        Some(IntentOutcome::Refused { message }) => format!("the provider refused it: {message}"),
+        Some(IntentOutcome::Lost { to }) => format!("another write ({to}) came first"),
+        _ => "its reply was lost, and it was made sure that it can never apply".into(),
+    }
+}

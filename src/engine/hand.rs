@@ -75,6 +75,10 @@ impl PolicyState {
         let observing = cx.shared.mode == Mode::Observe;
         match &command.kind {
             CommandKind::Freeze => self.freeze(cx, command, &said),
+            // Before the fence is read nobody can say what it would be lifted from.
+            CommandKind::Unfreeze | CommandKind::Ack if self.live.read_at.is_none() => {
+                CommandReply::Refused(format!("{id}: the zone has not been read yet; type it again in a moment"))
+            }
             CommandKind::Unfreeze => self.unfreeze(cx, &said),
             CommandKind::Ack => self.ack(cx, &said),
             _ if observing => CommandReply::Refused(format!(
@@ -118,7 +122,7 @@ impl PolicyState {
         let id = self.policy.id.clone();
         let frozen = self.brakes.frozen.take().is_some();
         let forced = std::mem::take(&mut self.brakes.forced);
-        if !frozen && !forced && self.live.read_at.is_some() {
+        if !frozen && !forced {
             return CommandReply::Accepted(format!("{id}: was not frozen"));
         }
         self.brakes.freeze_is_news = false;

@@ -1,4 +1,4 @@
-//! Whose is the record: adopt, repair, release, takeover, and which fences each kind of write may
+//! Whose is the record: adopt, repair, release, takeover, force, and which fences each kind of write may
 //! replace. Never writes over another cluster's fence but by `takeover` from exactly that cluster.
 
 use crate::domain::{ClusterName, Epoch, Health, Members, PolicyId, Tick, UnixMs};
@@ -269,7 +269,7 @@ fn may_take(p: &PolicyState, from: &ClusterName) -> Result<(), String> {
 pub(super) fn force(p: &mut PolicyState, cx: &mut Cx, to: &Members, said: &str) -> CommandReply {
     let id = p.policy.id.clone();
     if p.live.read_at.is_some()
-        && let Err(text) = may_force(p, to)
+        && let Err(text) = may_force(p, to, cx.now.mono)
     {
         return CommandReply::Refused(format!("{id}: {text}"));
     }
@@ -283,9 +283,9 @@ pub(super) fn force(p: &mut PolicyState, cx: &mut Cx, to: &Members, said: &str) 
     ))
 }
 
-fn may_force(p: &PolicyState, to: &Members) -> Result<(), String> {
+fn may_force(p: &mut PolicyState, to: &Members, now: Tick) -> Result<(), String> {
     fits(p, to)?;
-    match in_the_way(p, Claim::Damaged).or_else(|| unreplaceable(p)) {
+    match in_the_way(p, Claim::Damaged).or_else(|| unreplaceable(p, to, now)) {
         Some(text) => Err(text),
         None => Ok(()),
     }
@@ -323,7 +323,7 @@ pub(super) fn begin(p: &mut PolicyState, cx: &mut Cx, hand: &Hand) -> Result<(),
             switch::start(p, cx, Kind::Takeover, None, &hand.said)
         }
         Asked::Force(to) => {
-            may_force(p, to)?;
+            may_force(p, to, cx.now.mono)?;
             switch::start(p, cx, Kind::Force, Some(to.clone()), &hand.said)?;
             if let Some(write) = &mut p.write {
                 write.set_by_hand();

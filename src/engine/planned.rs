@@ -177,7 +177,7 @@ fn may_go_to(p: &PolicyState, cx: &Cx, from: &Members, to: &Members) -> Result<(
     own::fits(p, to)?;
     for target in to.iter() {
         let name = p.name_of(target);
-        if let Some(o) = p.policy.target(target).and_then(|t| p.obstacles.iter().find(|o| o.blocks.contains(&t.name))) {
+        if let Some(o) = p.obstacle_to(target) {
             return Err(format!("the zone would refuse {name}: {}; {}", o.text, o.next));
         }
         if let Some(drain) = p.drain_of(target).filter(|d| d.hard) {

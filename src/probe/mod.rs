@@ -105,7 +105,11 @@ pub struct Resolution {
 impl TargetReport {
     fn of(resolution: Option<Resolution>, addresses: Vec<ProbeReport>) -> TargetReport {
         let resolved = resolution.iter().map(|r| r.outcome);
-        let outcomes = addresses.iter().map(|r| r.outcome).chain(resolved);
+        // Which families a name has is not ours to choose: one that has no route from here says
+        // nothing beside one that has. Addresses a policy lists must all be reachable.
+        let no_route = Outcome::Unknown(UnknownReason::NoRoute);
+        let routed = addresses.iter().any(|r| r.outcome != no_route) && resolution.is_some();
+        let outcomes = addresses.iter().map(|r| r.outcome).filter(|o| !routed || *o != no_route).chain(resolved);
         // The last of several equals is taken: turned around, the first.
         let outcome = outcomes.rev().max_by_key(|o| gravity(*o));
         TargetReport { outcome: outcome.unwrap_or(Outcome::Up), resolution, addresses }
@@ -356,6 +360,41 @@ mod tests {
     fn outside_text_becomes_one_bounded_line() {
         assert_eq!(plain("a\r\nb\u{1b}[31m"), "a  b [31m");
         assert_eq!(plain(&"x".repeat(500)).chars().count(), DETAIL + 1);
+    }
+
+    #[test]
+    fn a_family_of_a_host_name_without_a_route_says_nothing_beside_one_with() {
+        let (up, down) = (Outcome::Up, Outcome::Down(DownReason::ConnectRefused));
+        let (no_route, busy) =
+            (Outcome::Unknown(UnknownReason::NoRoute), Outcome::Unknown(UnknownReason::OutOfSockets));
+        let report = |outcome| ProbeReport {
+            address: IpAddr::from([192, 0, 2, 1]),
+            outcome,
+            phases: Phases::default(),
+            status: None,
+            cert_days: None,
+            body_bytes: 0,
+            detail: String::new(),
+        };
+        let name = || Resolution {
+            name: RecordName::new("lb.example.net").unwrap(),
+            outcome: up,
+            took: Duration::ZERO,
+            found: 2,
+            detail: String::new(),
+        };
+        // Addresses' outcomes, then that of a host name and that of a list.
+        let cases = [
+            ([up, no_route], up, no_route),
+            ([no_route, down], down, down),
+            ([no_route, no_route], no_route, no_route),
+            ([up, busy], busy, busy),
+        ];
+        for (outcomes, of_host, of_list) in cases {
+            let reports = || outcomes.into_iter().map(report).collect();
+            assert_eq!(TargetReport::of(Some(name()), reports()).outcome, of_host, "{outcomes:?}");
+            assert_eq!(TargetReport::of(None, reports()).outcome, of_list, "{outcomes:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigErrors, Located};
+use crate::config::{self, Alone, Config, ConfigErrors, Located};
 use crate::runtime::assembly::StartError;
 use crate::store::LockError;
 
@@ -43,6 +43,23 @@ impl Context {
                 None => Err(refuse(&errors, Some(&located.path))),
             },
         }
+    }
+
+    /// The state file, and with it the daemon's socket, whatever else is wrong with the configuration.
+    pub fn state_file(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(config::state_file(&self.locate()?.path, &environment))
+    }
+
+    /// One policy and what it needs, for break-glass.
+    pub fn alone(&self, policy: &str) -> Result<Alone, Failure> {
+        let path = self.locate()?.path;
+        config::alone(&path, policy, &environment).map_err(|errors| {
+            refuse(&errors, Some(&path)).next(format!(
+                "force needs `cluster`, `instance`, `[route53]` and the file of policy {policy}: correct {}, or write \
+                 a main file with just these and `policies = \"…/{policy}.toml\"`, and name it with -c",
+                path.display()
+            ))
+        })
     }
 
     /// [`Context::load`] for what runs unattended: which file it is, and that there are warnings, go to the log.

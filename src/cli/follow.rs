@@ -83,6 +83,40 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
     }
 }
 
+/// Looks until the fence says what a release or a takeover asked for.
+pub async fn follow_fence(line: &Line, request: &Request, before: &Before, deadline: Instant) -> Done {
+    let policy = request.subject().unwrap_or_default();
+    let says = |report: &Report| {
+        let Some(fence) = &report.fence else { return false };
+        match request {
+            Request::Takeover { from, .. } => !fence.owner.starts_with(&format!("{from}/")),
+            _ => fence.mode == "released",
+        }
+    };
+    let begun = Instant::now();
+    loop {
+        if let Ok(Ok(report)) = line.report(policy).await {
+            if says(&report) {
+                let fence = report.fence.as_ref().map_or_else(String::new, |f| {
+                    format!("epoch {} by {}, {}, mode {}", f.epoch, f.owner, f.kind, f.mode)
+                });
+                data(&format!("{policy}: the fence says so: {fence}\n"));
+                return Ok(Exit::Ok);
+            }
+            if begun.elapsed() > SHOWS
+                && let Some(text) = said_since(line, policy, before).await
+            {
+                return Err(refused(policy, &text));
+            }
+        }
+        if Instant::now() >= deadline {
+            let text = format!("{policy}: the fence does not say so after {}", human(begun.elapsed()));
+            return Err(Failure::new(Exit::Blind, text).next(format!("failoverd explain {policy}")));
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
+}
+
 /// One line for each change of phase.
 fn tell(told: &mut String, begun: Instant, moved: &MoveReport) {
     let text = render::one_move(moved);

@@ -16,10 +16,10 @@ const QUIET: &str = "aws_config=warn,aws_runtime=warn,aws_smithy_runtime=warn,aw
     aws_credential_types=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,hickory_server=warn,\
     hickory_proto=warn,hickory_net=warn,hickory_resolver=warn";
 
-/// Starts logging for this process. `verbose`: one line per change of state; else only what a
-/// person must know, since the command itself prints what it found.
-pub fn start(form: Form, verbose: bool) {
-    let default = format!("{},{QUIET}", if verbose { "info" } else { "error" });
+/// Starts logging for this process. `level`: `info` is one line per change of state; a command that
+/// prints what it found itself logs only what a person must know.
+pub fn start(form: Form, level: &str) {
+    let default = format!("{level},{QUIET}");
     let filter = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.trim().is_empty())

@@ -5,8 +5,10 @@
 pub mod check;
 mod context;
 pub mod demo;
+mod doctor;
 mod explain;
 mod follow;
+mod force;
 mod history;
 pub mod init;
 mod line;
@@ -18,6 +20,7 @@ mod operate;
 mod output;
 mod plan;
 pub mod probe;
+mod release;
 mod render;
 mod run;
 pub mod sandbox;
@@ -153,16 +156,20 @@ enum Command {
     Drain(moves::DrainArgs),
     /// Let a drained target be a destination again
     Undrain(operate::UndrainArgs),
+    /// Break-glass: write a target whatever its health; works without daemon and state file
+    Force(force::Args),
     /// Carry out what `plan --out` saved, if nothing has changed since
     Apply(moves::ApplyArgs),
     /// Give a record up: the fence says so, and nothing is written any more
-    Release(operate::ReleaseArgs),
+    Release(release::Args),
     /// Take a record from another cluster
     Takeover(operate::TakeoverArgs),
     /// Probe the targets of a policy once, or any address with --url
     Probe(probe::ProbeArgs),
     /// Say everything that is wrong with the configuration; offline
     Check(check::CheckArgs),
+    /// Look at zones, records, fences, targets and rehearsals now; writes nothing
+    Doctor(doctor::Args),
     /// Write a first configuration to edit
     Init(init::InitArgs),
     /// The JSON Schema of a policy file or of the main file
@@ -184,8 +191,12 @@ pub fn run() -> Exit {
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
         }
     };
-    let verbose = matches!(args.command, Command::Run(_) | Command::Once(_));
-    logging::start(args.log, verbose);
+    let level = match args.command {
+        Command::Run(_) | Command::Once(_) => "info",
+        Command::Force(_) => "warn",
+        _ => "error",
+    };
+    logging::start(args.log, level);
     let context = Context::new(args.config);
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -208,12 +219,14 @@ pub fn run() -> Exit {
             Command::Failback(args) => moves::failback(&context, args).await,
             Command::Drain(args) => moves::drain(&context, args).await,
             Command::Undrain(args) => operate::undrain(&context, args).await,
+            Command::Force(args) => force::run(&context, args).await,
             Command::Apply(args) => moves::apply(&context, args).await,
-            Command::Release(args) => operate::release(&context, args).await,
+            Command::Release(args) => release::run(&context, args).await,
             Command::Takeover(args) => operate::takeover(&context, args).await,
             Command::Probe(args) => Ok(Exit::from_code(probe::run(&args, context.path()).await)),
             Command::Demo(args) => Ok(Exit::from_code(demo::run(args).await)),
             Command::Check(args) => Ok(Exit::from_code(check::run(&args, context.path()))),
+            Command::Doctor(args) => doctor::run(&context, args).await,
             Command::Init(args) => Ok(Exit::from_code(init::run(&args))),
             Command::Schema(args) => Ok(Exit::from_code(schema::run(&args))),
             Command::NotifyTest(args) => notify_test::run(&context, args).await,

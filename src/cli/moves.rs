@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::control::protocol::Request;
 use crate::runtime::clock::wall;
 
-use super::operate::{Errand, carry_out};
+use super::operate::{Errand, Follow, carry_out};
 use super::saved::Plan;
 use super::{Context, Done, Exit, Failure};
 
@@ -24,7 +24,8 @@ pub struct Following {
 
 impl Following {
     pub fn errand(&self, request: Request) -> Errand {
-        Errand { request, follow: !self.no_wait, deadline: self.deadline }
+        let follow = if self.no_wait { Follow::Not } else { Follow::Move };
+        Errand { request, follow, deadline: self.deadline }
     }
 }
 

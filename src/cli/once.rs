@@ -9,7 +9,13 @@ use crate::runtime::once;
 use super::output::{data, talk};
 use super::{Context, Done, Exit, Failure, render};
 
+/// Exit: 0 · 2 moved (with --detailed-exitcode) · 3 failing, but refused or no candidate · 5 provider
+/// unreachable · 6 rolled back · 7 blind or not judged in time.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Example, each minute from cron: failoverd -c /etc/failoverd/failoverd.toml once --deadline 50s\n\n\
+    Soak counts over passes while no gap between two of them is longer than soak."
+)]
 pub struct Args {
     /// Longest time the pass may take
     #[arg(long, default_value = "5m", value_parser = super::duration, value_name = "TIME")]
@@ -23,6 +29,7 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Done {
     let config = context.load_aloud()?;
     let passed = once::pass(&config, args.deadline).await?;
+    passed.notes.iter().for_each(|note| talk(note));
     data(&render::status(&passed.status.reports));
     if passed.notices_left > 0 {
         talk(&format!("{} notices could not be delivered yet; the next pass sends them", passed.notices_left));

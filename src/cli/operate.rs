@@ -14,7 +14,7 @@ use crate::runtime::assembly::StartError;
 use crate::runtime::hand::{self, Needs};
 use crate::store::LockError;
 
-use super::follow::{Before, follow};
+use super::follow::{Before, follow, follow_fence};
 use super::line::Line;
 use super::output::{data, talk};
 use super::{Context, Done, Exit, Failure};
@@ -90,16 +90,6 @@ pub struct TakeoverArgs {
     reason: String,
 }
 
-#[derive(clap::Args)]
-#[command(after_help = "Example: failoverd release web --reason \"moves to another tool\"")]
-pub struct ReleaseArgs {
-    policy: String,
-
-    /// Why, for those who find it later
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-}
-
 pub async fn freeze(context: &Context, args: FreezeArgs) -> Done {
     let reason = reason("a freeze", args.reason)?;
     carry_out(context, Errand::brief(Request::Freeze { policy: args.policy, reason })).await
@@ -124,30 +114,35 @@ pub async fn undrain(context: &Context, args: UndrainArgs) -> Done {
     carry_out(context, Errand::brief(Request::Undrain { policy, target, reason })).await
 }
 
-pub async fn release(context: &Context, args: ReleaseArgs) -> Done {
-    let ReleaseArgs { policy, reason } = args;
-    carry_out(context, Errand::brief(Request::Release { policy, reason })).await
-}
-
 pub async fn takeover(context: &Context, args: TakeoverArgs) -> Done {
     let reason = reason("a takeover", args.reason)?;
     let request = Request::Takeover { policy: args.policy, from: args.from, reason };
-    carry_out(context, Errand::brief(request)).await
+    carry_out(context, Errand { follow: Follow::Fence, ..Errand::brief(request) }).await
+}
+
+/// How far a request is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// Over when it is accepted.
+    Not,
+    /// To the verdict of the move it starts.
+    Move,
+    /// Until the fence says it.
+    Fence,
 }
 
 /// A request and how far it is followed.
 #[derive(Clone, Debug)]
 pub struct Errand {
     pub request: Request,
-    /// To the verdict of the move it starts.
-    pub follow: bool,
+    pub follow: Follow,
     pub deadline: Duration,
 }
 
 impl Errand {
     /// Over when it is accepted.
     pub fn brief(request: Request) -> Errand {
-        Errand { request, follow: false, deadline: DEADLINE }
+        Errand { request, follow: Follow::Not, deadline: DEADLINE }
     }
 }
 
@@ -211,10 +206,16 @@ pub async fn from_here(config: &Config, needs: Needs, errand: &Errand) -> Result
         let notices = super::count(usize::try_from(attended.notices_left).unwrap_or(usize::MAX), "notice", "notices");
         talk(&format!("warning: {notices} could not be delivered yet"));
     }
-    Ok(match attended.result {
-        Some(Ok(done)) => done,
-        Some(Err(error)) => Err(super::ask_failed(error)),
-        None => Err(Failure::new(Exit::Blind, "stopped by a signal or the deadline before it was over")
+    let provider = |why: String| {
+        Failure::new(Exit::Provider, format!("the provider gave no usable answer: {why}"))
+            .next("look at the provider's address, the network and the credentials, then type it again")
+    };
+    Ok(match (attended.result, attended.provider_trouble) {
+        (Some(Ok(Err(failure))), Some(why)) if failure.exit == Exit::Refused => Err(provider(why)),
+        (None, Some(why)) => Err(provider(why)),
+        (Some(Ok(done)), _) => done,
+        (Some(Err(error)), _) => Err(super::ask_failed(error)),
+        (None, None) => Err(Failure::new(Exit::Blind, "stopped by a signal or the deadline before it was over")
             .next("failoverd status; `failoverd run` or `once` finishes what was begun")),
     })
 }
@@ -233,13 +234,13 @@ async fn wait_until_ready(line: &Line, config: &Config, request: &Request, deadl
             | Request::Drain { .. }
             | Request::Apply { .. }
     );
-    let looks = Instant::now() + LOOKS;
+    let looks = deadline.min(Instant::now() + LOOKS);
     let ready = |report: &Report| {
-        let judged = !judges || Instant::now() >= looks || report.targets.iter().all(|t| t.health != Health::Unknown);
+        let judged = !judges || report.targets.iter().all(|t| t.health != Health::Unknown);
         report.live != LiveState::NotRead && judged
     };
     for policy in &config.policies {
-        while Instant::now() < deadline {
+        while Instant::now() < looks {
             match line.report(policy.id.as_str()).await {
                 Ok(Ok(report)) if ready(&report) => break,
                 _ => sleep(Duration::from_millis(100)).await,
@@ -250,12 +251,17 @@ async fn wait_until_ready(line: &Line, config: &Config, request: &Request, deadl
 
 /// Asks, shows the answer, and follows the move when that is wanted. Errors only when nobody
 /// answered the request itself.
-async fn run(line: &Line, errand: &Errand) -> Result<Done, AskError> {
+pub async fn run(line: &Line, errand: &Errand) -> Result<Done, AskError> {
     let policy = errand.request.subject().unwrap_or_default().to_owned();
     let mut before = None;
-    if errand.follow {
+    if errand.follow != Follow::Not {
         match line.report(&policy).await? {
-            Ok(report) => before = Some(Before::of(&report)),
+            Ok(report) => {
+                if let Request::Force { to, .. } = &errand.request {
+                    super::force::announce(&report, to);
+                }
+                before = Some(Before::of(&report));
+            }
             Err(answer) => return Ok(Err(super::unexpected(&answer))),
         }
     }
@@ -268,7 +274,10 @@ async fn run(line: &Line, errand: &Errand) -> Result<Done, AskError> {
         }
         (Answer::Accepted { text }, Some(before)) => {
             talk(&text);
-            follow(line, &policy, &before, deadline).await
+            match errand.follow {
+                Follow::Fence => follow_fence(line, &errand.request, &before, deadline).await,
+                Follow::Move | Follow::Not => follow(line, &policy, &before, deadline).await,
+            }
         }
         (Answer::Refused { text }, _) => Err(refused(&policy, &text)),
         (other, _) => Err(super::unexpected(&other)),

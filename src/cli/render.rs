@@ -6,14 +6,14 @@ use std::time::Duration;
 use anstyle::Style;
 
 use crate::domain::time::human;
-use crate::domain::{Content, TargetName, UnixMs};
+use crate::domain::{Content, Health, TargetName, UnixMs};
 use crate::engine::intent::Kind;
-use crate::engine::journal::{PolicySnapshot, Transition};
-use crate::engine::report::{BrakesReport, LiveState, MovePhase, MoveReport, Refusal, Report, TargetReport};
+use crate::engine::journal::{PolicySnapshot, RehearsalSnapshot, Transition};
+use crate::engine::report::{BrakesReport, LiveState, MovePhase, MoveReport, Obstacle, Refusal, Report, TargetReport};
 
 use super::output::{Cell, health_style, paint, state_style, table, word};
 
-/// One line for each policy, then what stands in the way of each.
+/// One line for each policy, then what each is doing and what stands in its way.
 pub fn status(reports: &[Report]) -> String {
     let rows: Vec<Vec<Cell>> = reports
         .iter()
@@ -24,17 +24,29 @@ pub fn status(reports: &[Report]) -> String {
                 live(&r.live).into(),
                 targets_short(&r.targets).into(),
                 r.fence.as_ref().map_or("-".to_owned(), |f| f.epoch.to_string()).into(),
-                brakes_short(&r.brakes).into(),
+                brakes_short(r).into(),
+                rehearsal(r.rehearsal.as_ref(), r.at).into(),
             ]
         })
         .collect();
-    let mut text = table(&["POLICY", "STATE", "LIVE", "TARGETS", "EPOCH", "BRAKES"], &rows);
+    let mut text = table(&["POLICY", "STATE", "LIVE", "TARGETS", "EPOCH", "BRAKES", "REHEARSED"], &rows);
     for report in reports {
+        let id = &report.policy;
         if let Some(moving) = &report.moving {
-            let _ = writeln!(text, "{}: {}", report.policy, one_move(moving));
+            let _ = writeln!(text, "{id}: {}", one_move(moving));
         }
-        let Some(first) = report.refusals.first().filter(|_| report.wanted.is_some()) else { continue };
-        let _ = writeln!(text, "{}: {}", report.policy, refusal(first));
+        if let Some(first) = report.refusals.first().filter(|_| report.wanted.is_some()) {
+            let _ = writeln!(text, "{id}: {}", refusal(first));
+        }
+        for (name, why) in report.targets.iter().filter_map(|t| Some((&t.name, t.drained.as_ref()?))) {
+            let _ = writeln!(text, "{id}: {name} is drained {why} (failoverd undrain {id} {name})");
+        }
+        for obstacle in &report.obstacles {
+            let _ = writeln!(text, "{id}: {}", one_obstacle(obstacle));
+        }
+        if let Some(failed) = report.rehearsal.as_ref().filter(|r| !r.ok) {
+            let _ = writeln!(text, "{id}: the rehearsal of {} failed: {}", failed.at, failed.detail);
+        }
     }
     text
 }
@@ -55,6 +67,7 @@ pub fn snapshots(snapshots: &[PolicySnapshot]) -> String {
             if s.failback_blocked {
                 brakes.push("failback off until ack".to_owned());
             }
+            brakes.extend(s.drained.iter().map(|d| format!("{} drained by {}", d.target, d.by)));
             vec![
                 s.policy.to_string().into(),
                 targets.join(", ").into(),
@@ -165,7 +178,11 @@ pub fn explain(report: &Report) -> String {
         }
     }
     block(&mut text, "refused", &report.refusals.iter().map(refusal).collect::<Vec<_>>());
+    block(&mut text, "needs", &needs(report));
     block(&mut text, "limits", &limits(&report.brakes));
+    let drained = report.targets.iter().filter_map(|t| t.drained.as_ref().map(|why| format!("{} {why}", t.name)));
+    block(&mut text, "drained", &drained.collect::<Vec<_>>());
+    block(&mut text, "zone", &report.obstacles.iter().map(one_obstacle).collect::<Vec<_>>());
     let _ = writeln!(text, "  failback {}", word(&report.failback));
     if let Some(fence) = &report.fence {
         let _ = writeln!(
@@ -181,7 +198,47 @@ pub fn explain(report: &Report) -> String {
             block(&mut text, what, &move_lines(moved));
         }
     }
+    let detail = report.rehearsal.as_ref().map(|r| format!(": {}", r.detail)).unwrap_or_default();
+    let _ = writeln!(text, "  rehearsed {}{detail}", rehearsal(report.rehearsal.as_ref(), report.at));
     text
+}
+
+/// What a move would need while the record is not ours to move.
+fn needs(report: &Report) -> Vec<String> {
+    let id = &report.policy;
+    let taken = match &report.live {
+        LiveState::Targets { .. } | LiveState::NotRead => return Vec::new(),
+        LiveState::Absent => "the record is absent",
+        LiveState::Split { .. } => "the record publishes a mixture",
+        LiveState::Foreign { .. } => "the record holds what is no target's",
+        LiveState::Unreadable { .. } => "the record cannot be read",
+    };
+    let up = report.targets.iter().find(|t| t.health == Health::Up && t.drained.is_none());
+    let next = match up {
+        Some(up) => format!("failoverd adopt {id} --to {}", up.name),
+        None => format!("a target that is up, then: failoverd adopt {id} --to TARGET"),
+    };
+    vec![format!("{taken}, so nothing is moved whatever fails; to take it under control: {next}")]
+}
+
+fn one_obstacle(obstacle: &Obstacle) -> String {
+    let blocks = if obstacle.blocks.is_empty() {
+        "in the zone".to_owned()
+    } else {
+        format!("no move to {}", joined(&obstacle.blocks))
+    };
+    format!("{blocks}: {}: {} (next: {})", obstacle.record, obstacle.text, obstacle.next)
+}
+
+/// Age and result of the last rehearsal.
+pub fn rehearsal(last: Option<&RehearsalSnapshot>, now: UnixMs) -> String {
+    match last {
+        None => "never".into(),
+        Some(last) => {
+            let ago = human(Duration::from_secs(now.since(last.at).as_secs()));
+            format!("{} {ago} ago", if last.ok { "ok" } else { "FAILED" })
+        }
+    }
 }
 
 /// Transitions, oldest first.
@@ -215,9 +272,12 @@ fn undo(report: &Report, kind: Kind) -> String {
     let from = report.targets.iter().find(|t| t.active);
     match (kind, from) {
         (Kind::Failover | Kind::Failback | Kind::Rollback, Some(from)) => {
-            format!("automatic if the proof contradicts; by hand: failoverd adopt {} --to {}", report.policy, from.name)
+            format!(
+                "automatic if the proof contradicts; by hand: failoverd switch {} --to {}",
+                report.policy, from.name
+            )
         }
-        (_, Some(from)) => format!("failoverd adopt {} --to {}", report.policy, from.name),
+        (_, Some(from)) => format!("failoverd switch {} --to {}", report.policy, from.name),
         (_, None) => format!("failoverd freeze {} stops automatic moves", report.policy),
     }
 }
@@ -242,8 +302,13 @@ fn limits(brakes: &BrakesReport) -> Vec<String> {
     lines
 }
 
-fn brakes_short(brakes: &BrakesReport) -> String {
+fn brakes_short(report: &Report) -> String {
+    let brakes = &report.brakes;
     let mut words = Vec::new();
+    // What a person did to the record itself.
+    if let Some(mode) = report.fence.as_ref().map(|f| f.mode.as_str()).filter(|m| matches!(*m, "forced" | "released")) {
+        words.push(mode.to_owned());
+    }
     if brakes.frozen.is_some() {
         words.push("frozen".to_owned());
     }
@@ -292,7 +357,8 @@ fn phase(phase: MovePhase) -> String {
     word(&phase)
 }
 
-fn live(live: &LiveState) -> String {
+/// What a record publishes, in a word or by names.
+pub fn live(live: &LiveState) -> String {
     match live {
         LiveState::NotRead => "not read".into(),
         LiveState::Targets { names } => joined(names),
@@ -312,7 +378,8 @@ fn live_long(state: &LiveState) -> String {
     }
 }
 
-fn published(report: &Report) -> String {
+/// What the record publishes now, with its values.
+pub fn published(report: &Report) -> String {
     let active: Vec<&TargetReport> = report.targets.iter().filter(|t| t.active).collect();
     if active.is_empty() { live_long(&report.live) } else { places(&active) }
 }
@@ -337,9 +404,12 @@ fn evidence(target: &TargetReport, now: UnixMs) -> String {
 fn targets_short(targets: &[TargetReport]) -> String {
     let parts: Vec<String> = targets
         .iter()
-        .map(|t| match t.failures {
-            0 => format!("{} {}", t.name, t.health),
-            n => format!("{} {} ({n}/{} failed)", t.name, t.health, t.fall),
+        .map(|t| {
+            let drained = if t.drained.is_some() { " drained" } else { "" };
+            match t.failures {
+                0 => format!("{} {}{drained}", t.name, t.health),
+                n => format!("{} {}{drained} ({n}/{} failed)", t.name, t.health, t.fall),
+            }
         })
         .collect();
     parts.join(", ")

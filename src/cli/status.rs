@@ -1,5 +1,6 @@
 //! `failoverd status`: the state of every policy now, from the daemon, else what the state file remembers.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,15 +8,19 @@ use serde::Serialize;
 use crate::control::client::{AskError, ask};
 use crate::control::protocol::{Request, Status};
 use crate::engine::journal::{PolicySnapshot, Restored};
+use crate::engine::report::Report;
 use crate::store;
 
 use super::output::{Format, JSON_VERSION, data, json, talk};
 use super::{Context, Done, Exit, Failure, render};
 
 /// Between two looks of `--watch`.
-const WATCH: Duration = Duration::from_secs(2);
+const WATCH: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  failoverd status\n  failoverd status web --watch\n  failoverd status -o json | jq .reports"
+)]
 pub struct Args {
     /// Only this policy
     policy: Option<String>,
@@ -23,7 +28,8 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 
-    /// Look again every two seconds, until interrupted
+    /// Look again each second until interrupted: drawn anew on a terminal, else one output for
+    /// each change
     #[arg(long)]
     watch: bool,
 }
@@ -42,16 +48,35 @@ enum Document<'a> {
 
 pub async fn run(context: &Context, args: Args) -> Done {
     let reach = context.reach()?;
+    let redraws = args.watch && args.output == Format::Table && std::io::stdout().is_terminal();
+    let clear = || {
+        if redraws {
+            // Top left, and everything below is gone.
+            data("\u{1b}[H\u{1b}[2J");
+        }
+    };
+    let mut last = None;
     loop {
         match ask(&reach.state, Request::Status { policy: args.policy.clone() }).await {
             Ok(answer) => {
-                reach.warn_of_old();
-                show(&super::expect_status(answer)?, args.output);
+                let status = super::expect_status(answer)?;
+                let now = Some(essence(&status.reports));
+                if redraws || last != now {
+                    clear();
+                    reach.warn_of_old();
+                    show(&status, args.output);
+                }
+                last = now;
             }
             Err(AskError::NoDaemon(state)) => {
-                talk(&format!("no daemon is running for {state}; this is what its state file remembers"));
                 let restored = remembered(&reach.valid()?.state)?;
-                show_remembered(&restored, args.policy.as_deref(), args.output);
+                let now = Some(format!("{:?}", restored.snapshots));
+                if redraws || last != now {
+                    clear();
+                    talk(&format!("no daemon is running for {state}; this is what its state file remembers"));
+                    show_remembered(&restored, args.policy.as_deref(), args.output);
+                }
+                last = now;
             }
             Err(error) => return Err(super::ask_failed(error)),
         }
@@ -62,10 +87,25 @@ pub async fn run(context: &Context, args: Args) -> Done {
             () = tokio::time::sleep(WATCH) => {}
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
         }
-        if args.output == Format::Table {
-            data("\n");
-        }
     }
+}
+
+/// What `status` would show without what only time changes.
+fn essence(reports: &[Report]) -> String {
+    let timeless = |report: &Report| {
+        let mut report = report.clone();
+        report.brakes.hold_down = report.brakes.hold_down.map(|_| Duration::from_secs(1));
+        report.at = report.rehearsal.as_ref().map_or(report.at, |r| r.at);
+        for target in &mut report.targets {
+            target.failures = target.failures.min(target.fall);
+        }
+        for refusal in &mut report.refusals {
+            refusal.text.clear();
+            refusal.change.clear();
+        }
+        report
+    };
+    render::status(&reports.iter().map(timeless).collect::<Vec<_>>())
 }
 
 fn show(status: &Status, format: Format) {

@@ -126,9 +126,9 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
 }
 
 /// One policy file after the rules that look at it alone.
-struct Read {
-    source: Source,
-    policy: Option<Policy>,
+pub(super) struct Read {
+    pub(super) source: Source,
+    pub(super) policy: Option<Policy>,
     /// `None` when the file is not TOML.
     places: Option<Places>,
 }
@@ -145,7 +145,7 @@ impl Read {
 
 /// Reads and judges each file alone, in the order given. A thousand policies are shared out among
 /// the processors; a handful is not worth a thread.
-fn read_all(files: &[PathBuf]) -> Vec<Result<Read, Box<Finding>>> {
+pub(super) fn read_all(files: &[PathBuf]) -> Vec<Result<Read, Box<Finding>>> {
     let one = |file: &PathBuf| open(file).map(Read::new);
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(files.len() / 64);
     if workers < 2 {
@@ -162,7 +162,7 @@ fn read_all(files: &[PathBuf]) -> Vec<Result<Read, Box<Finding>>> {
     })
 }
 
-fn open(path: &Path) -> Result<Source, Box<Finding>> {
+pub(super) fn open(path: &Path) -> Result<Source, Box<Finding>> {
     let failed = |what: String, fix: &str| Box::new(Finding::about(path, Severity::Error, what, fix.into()));
     let length = std::fs::metadata(path).map(|m| m.len());
     if length.as_ref().is_ok_and(|l| *l > LARGEST) {
@@ -185,7 +185,7 @@ fn open(path: &Path) -> Result<Source, Box<Finding>> {
 }
 
 /// Files that match `pattern` below `dir`, sorted.
-fn matching(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn matching(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let escaped = PathBuf::from(glob::Pattern::escape(&dir.to_string_lossy())).join(pattern);
     let paths = glob::glob(&escaped.to_string_lossy()).map_err(|e| e.msg.to_owned())?;
     let mut files = Vec::new();

@@ -7,10 +7,12 @@
 //! | `schema` | that shape as JSON Schema |
 //! | `policy`, `target`, `answers`, `check`, `main_file`, `fence_room`, `calendar` | what the keys mean together |
 //! | `load` | finds the files, joins everything, rules between files |
+//! | `alone` | one policy, whatever is wrong elsewhere, for break-glass |
 //!
 //! Never opens a socket, never reads a clock, never resolves a secret by itself, and never
 //! puts the text of one into a message.
 
+mod alone;
 mod answers;
 pub mod calendar;
 mod check;
@@ -37,6 +39,7 @@ use std::path::PathBuf;
 
 use crate::domain::{FleetSettings, NotifierName, Policy};
 
+pub use alone::{Alone, alone};
 pub use fence_room::fence_fits;
 pub use finding::{ConfigErrors, Finding, Severity};
 pub use load::{Located, load, locate, state_file};

@@ -145,11 +145,16 @@ impl Fleet {
             let kept = |t: &crate::domain::Target| {
                 new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.content == t.content))
             };
-            if let Some(target) = published.find(|t| !kept(t)) {
-                return Err(format!(
-                    "policy {id} publishes {} now; move it away before dropping or changing that target",
-                    target.name
-                ));
+            let given_up = new.is_none() && super::own::is_given_up(old);
+            if let Some(target) = published.find(|t| !kept(t)).filter(|_| !given_up) {
+                let name = &target.name;
+                let next = match new {
+                    Some(_) => {
+                        format!("move it away before dropping or changing that target: failoverd switch {id} --to …")
+                    }
+                    None => format!("give the record up before dropping the policy: failoverd release {id}"),
+                };
+                return Err(format!("policy {id} publishes {name} now; {next}"));
             }
         }
         let known: Vec<Policy> = self.states().map(|(_, p)| p.policy.clone()).collect();

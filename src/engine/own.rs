@@ -202,6 +202,12 @@ pub(super) fn adopt(p: &mut PolicyState, cx: &mut Cx, to: &Members, repair: bool
     }
 }
 
+/// Every record is another cluster's or was released: nothing is lost when the policy goes.
+pub(super) fn is_given_up(p: &PolicyState) -> bool {
+    let given_up = |f: &Fence| matches!(f, Fence::Released { .. } | Fence::Foreign { .. });
+    !p.live.fences.is_empty() && p.live.fences.iter().all(given_up)
+}
+
 /// Gives the record up. Begun on a reading younger than the command.
 pub(super) fn release(p: &mut PolicyState, cx: &mut Cx, said: &str) -> CommandReply {
     let id = p.policy.id.clone();

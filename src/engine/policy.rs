@@ -32,9 +32,10 @@ impl PolicyState {
         now: Now,
     ) -> PolicyState {
         let mut health = vec![TargetHealth::default(); policy.targets.len()];
+        // Nobody looked in between: over a longer gap than soak itself nothing can be claimed.
+        let seen = restored.filter(|r| now.wall.since(r.at) <= policy.failback.soak);
         for (target, health) in policy.targets.iter().zip(&mut health) {
-            let known =
-                restored.and_then(|r| r.targets.iter().find(|t| t.name == target.name && t.health == Health::Up));
+            let known = seen.and_then(|r| r.targets.iter().find(|t| t.name == target.name && t.health == Health::Up));
             if let Some(known) = known {
                 health.assume_healthy_since(now.mono - now.wall.since(known.since));
             }

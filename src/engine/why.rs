@@ -8,6 +8,7 @@ use super::fence::Fence;
 use super::fleet::Fleet;
 use super::guard::{At, refusals};
 use super::intent::Kind;
+use super::journal::PolicySnapshot;
 use super::live::View;
 use super::report::{
     BrakesReport, FenceReport, MovePhase, MoveReport, PolicyState as State, Refusal, Report, Rule, Settled,
@@ -63,6 +64,12 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
 }
 
 impl Fleet {
+    /// What a next process must know of every policy; kept at the end of a pass, so that the gap to
+    /// the next one is known.
+    pub fn snapshots(&self, now: Now) -> Vec<PolicySnapshot> {
+        self.states().map(|(_, p)| p.snapshot(now)).collect()
+    }
+
     /// The move that one policy would make now, to be carried out later if the zone has not moved
     /// since; `None` when nothing is wanted or something is in the way.
     pub fn saved(&self, policy: PolicyIdx, now: Now) -> Option<SavedPlan> {

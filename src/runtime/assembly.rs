@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::config::calendar::{OpenHours, is_open_at, next_edge};
+use crate::dns::ZoneReader;
 use crate::dns::route53::{self, ConnectError};
 use crate::domain::{UnixMs, Window};
 use crate::engine::Mode;
@@ -50,16 +51,15 @@ pub async fn controller(
     restored: Restored,
     keeper: Arc<dyn Keeper>,
 ) -> Result<Controller, ConnectError> {
-    let settings = provider(config);
     let (reader, hands) = match mode {
-        Mode::Observe => (route53::connect_reader(&settings).await?, Hands::Observe),
+        Mode::Observe => (reader(config).await?, Hands::Observe),
         Mode::Active => {
-            let (reader, writer) = route53::connect(&settings).await?.into_parts();
-            (reader, Hands::Active(Executor::new(Arc::new(writer))))
+            let (reader, executor) = hands(config).await?;
+            (reader, Hands::Active(executor))
         }
     };
     let (eyes, probes) = Eyes::open();
-    let tools = Tools { clock: Clock::start(), hands, reader: Arc::new(reader), senses: Arc::new(eyes), keeper };
+    let tools = Tools { clock: Clock::start(), hands, reader, senses: Arc::new(eyes), keeper };
     Ok(Controller::start(Start {
         settings: config.settings.clone(),
         policies: config.policies.clone(),
@@ -69,6 +69,17 @@ pub async fn controller(
         tools,
         probes,
     }))
+}
+
+/// What reads zones, and nothing that writes.
+pub async fn reader(config: &Config) -> Result<Arc<dyn ZoneReader>, ConnectError> {
+    Ok(Arc::new(route53::connect_reader(&provider(config)).await?))
+}
+
+/// What reads zones and what writes to them.
+pub async fn hands(config: &Config) -> Result<(Arc<dyn ZoneReader>, Executor), ConnectError> {
+    let (reader, writer) = route53::connect(&provider(config)).await?.into_parts();
+    Ok((Arc::new(reader), Executor::new(Arc::new(writer))))
 }
 
 fn provider(config: &Config) -> route53::Settings {

@@ -34,5 +34,10 @@ fn wants_a_person(kind: TransitionKind) -> bool {
             | TransitionKind::ApiTrouble
             | TransitionKind::StoreTrouble
             | TransitionKind::Drift
+            | TransitionKind::Forced
+            | TransitionKind::FleetFrozen
+            | TransitionKind::WriteRefused
+            | TransitionKind::Obstacle
+            | TransitionKind::RehearsalFailed
     )
 }

@@ -9,7 +9,7 @@
 //! time ───┘                       └─ journal, replies
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::protocol::{Answer, PlanToApply, Request, Status};
-use crate::domain::{FleetSettings, Now, Policy, PolicyId, PolicyIdx, UnixMs, ZoneIdx, ZoneRef};
+use crate::domain::{FleetSettings, Now, Policy, PolicyId, PolicyIdx, RecordName, UnixMs, ZoneIdx, ZoneRef};
 use crate::engine::action::Action;
 use crate::engine::event::{Command, CommandReply, Event, Probed};
-use crate::engine::journal::Restored;
+use crate::engine::journal::{JournalEntry, Restored};
 use crate::engine::report::{LiveState, PolicyState, Report, Settled};
 use crate::engine::zone::{ApiError, ZoneInfo};
 use crate::engine::{Fleet, Mode, next_deadline, report, step};
@@ -31,6 +31,7 @@ use super::calendar::{Arithmetic, Calendar};
 use super::clock::{Clock, JumpWatch};
 use super::desk;
 use super::dispatch::{Dispatch, Tools};
+use super::drill::Drill;
 use super::rollup::{Rollup, Row};
 use super::systemd;
 
@@ -126,6 +127,7 @@ pub struct Controller {
     next_beat: Instant,
     next_status: Instant,
     watchdog: Option<Duration>,
+    drill: Option<Drill>,
     commands: u64,
     /// What the provider said last instead of an answer about a zone.
     provider_trouble: BTreeMap<ZoneIdx, String>,
@@ -158,6 +160,7 @@ impl Controller {
             next_beat: beat,
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
+            drill: None,
             commands: 0,
             provider_trouble: BTreeMap::new(),
             sightless: false,
@@ -214,6 +217,34 @@ impl Controller {
                 wakeup => self.handle(wakeup),
             }
         }
+    }
+
+    /// Keeps the present state of every policy, so that a next process knows how long nobody looked.
+    pub fn remember(&mut self) {
+        let entry = JournalEntry { snapshots: self.fleet.snapshots(self.clock.now()), ..JournalEntry::default() };
+        self.dispatch.keeper().commit(
+            0,
+            entry,
+            Box::new(|result| {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "the state at the end could not be kept; soak will start anew");
+                }
+            }),
+        );
+    }
+
+    /// From now on the write path is rehearsed when `drill` says so.
+    pub fn rehearse(&mut self, drill: Drill) {
+        self.drill = Some(drill);
+    }
+
+    /// Walks a rehearsal now, when one is due.
+    pub fn rehearse_if_due(&mut self) -> bool {
+        let due = self.drill.as_mut().is_some_and(|drill| drill.is_due(self.clock.now().wall));
+        if due {
+            self.feed(Event::RehearsalDue);
+        }
+        due
     }
 
     /// Starts nothing new, waits for answers in flight and for what must be on disk, at most
@@ -371,6 +402,7 @@ impl Controller {
             None => self.calendar.edges(now.wall),
         };
         self.tell_windows(edges);
+        self.rehearse_if_due();
         if let Some((minute, rows)) = self.rollup.turn(now.wall) {
             let rows = rows.into_iter().filter_map(|row| {
                 let policy = self.dispatch.policy(row.policy)?;
@@ -400,9 +432,20 @@ impl Controller {
 
     fn reload(&mut self, policies: Vec<Policy>) -> Result<(), String> {
         let now = self.clock.now();
+        let records: BTreeSet<RecordName> = policies.iter().flat_map(|p| p.records.iter().cloned()).collect();
+        let gone: Vec<Arc<Policy>> = self.dispatch.policies().map(|(_, policy)| Arc::clone(policy)).collect();
         let result = self.fleet.reload(policies, now, &mut self.actions);
         if result.is_ok() {
             self.dispatch.replace(self.fleet.policies());
+            for policy in gone {
+                for record in policy.records.iter().filter(|r| !records.contains(r)) {
+                    tracing::warn!(
+                        policy = %policy.id,
+                        "{record} is managed no more; its fence stays in the zone as an orphan, and if it was not \
+                         released: failoverd release --orphan {record}"
+                    );
+                }
+            }
         }
         self.drain();
         self.windows_changed(now);
@@ -492,7 +535,7 @@ pub fn summary(reports: &[Report]) -> String {
 }
 
 /// Eight random characters of `a-z0-9`, unlike those of any other process.
-fn run_id() -> String {
+pub fn run_id() -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0u8; 8];
     if getrandom::fill(&mut bytes).is_err() {

@@ -12,8 +12,10 @@ use crate::control::server::Control;
 use crate::engine::Mode;
 
 use super::assembly::{self, StartError};
+use super::clock::wall;
 use super::controller::{Until, Wakeup};
 use super::desk::Desk;
+use super::drill::Drill;
 use super::durable::Durable;
 use super::reload::reload_aloud;
 use super::shutdown::{Signals, Told};
@@ -38,6 +40,9 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     let durable = Durable::open(&config)?;
     let control = Control::bind(&socket_path(&config.state))?;
     let mut controller = assembly::controller(&config, mode, durable.restored.clone(), durable.keeper()).await?;
+    if let Some(drill) = Drill::new(config.settings.rehearsal.as_deref(), &durable.restored, wall()) {
+        controller.rehearse(drill);
+    }
     let inbox = controller.sender();
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: Some(durable.store.clone()) });
@@ -60,6 +65,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!("stopping: waiting for answers in flight");
     systemd::stopping();
     served.abort();
+    controller.remember();
     let clean = controller.stop().await;
     let sightless = controller.is_sightless();
     drop(controller);

@@ -55,6 +55,8 @@ impl Local {
 pub struct Attended<T> {
     /// `None`: a signal or the deadline came first.
     pub result: Option<T>,
+    /// What the provider said instead of an answer.
+    pub provider_trouble: Option<String>,
     /// Why nothing is remembered, when that is so.
     pub forgets: Option<String>,
     /// Receivers that were not reached in time.
@@ -106,6 +108,7 @@ pub async fn attended<T, F: Future<Output = T>>(
     if result.is_some() {
         controller.run(Until::Settled { deadline }).await;
     }
+    let provider_trouble = controller.provider_trouble().map(str::to_owned);
     controller.stop().await;
     drop(controller);
     listener.abort();
@@ -119,5 +122,5 @@ pub async fn attended<T, F: Future<Output = T>>(
         }
     }
     let forgets = forgets.or_else(|| memory.trouble());
-    Ok(Attended { result, forgets, notices_left })
+    Ok(Attended { result, provider_trouble, forgets, notices_left })
 }

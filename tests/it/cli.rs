@@ -1,5 +1,7 @@
 //! Commands of the real binary: exit codes, what they print, what they leave behind.
 
+mod hands;
+mod orphans;
 pub mod place;
 
 use std::os::unix::net::UnixDatagram;
@@ -51,7 +53,7 @@ async fn a_plan_writes_nothing_and_a_pass_then_does_what_it_said() {
     }
     let document = place.json(&["plan", "-o", "json"]);
     assert_eq!((&document["version"], &document["changes"]), (&1.into(), &1.into()));
-    assert_eq!(document["policies"][0]["report"]["wanted"]["to"], "west");
+    assert_eq!(document["policies"][0]["report"]["wanted"]["to"][0], "west");
     assert_eq!(place.writes(), before, "a plan writes nothing");
     assert_eq!(place.published(), Some(place.east.ip()));
 

@@ -91,6 +91,13 @@ hold_down = "1s"
         std::fs::write(self.path().join("policies/web.toml"), policy).unwrap();
     }
 
+    /// Puts a fence of `record` (a label below the zone) as another process would have written it.
+    pub async fn put_fence(&self, label: &str, cluster: &str, policy: &str) {
+        let value =
+            format!("v=1 e=7 p={policy} o={cluster}/b a=x-1 t=1800000000 k=failover h=0 m=auto u=0 c=abc to=east");
+        self.sandbox.put(&format!("{label}._failoverd.example.com 60 TXT \"{value}\"")).await.unwrap();
+    }
+
     pub fn command(&self, line: &[&str]) -> Command {
         let mut command = failoverd(self.path());
         command.args(line);

@@ -3,5 +3,6 @@
 mod drive;
 mod guard;
 mod pass;
+mod passes;
 mod reload;
 mod turn;

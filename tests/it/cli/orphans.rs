@@ -1,0 +1,100 @@
+//! Fences without a policy: found by `doctor`, retired by `release --orphan`, told at a reload.
+
+use rustix::process::Signal;
+
+use super::place::Place;
+use crate::real::dig;
+use crate::real::wait_until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_is_found_named_and_retired_and_nothing_else_is() {
+    let place = Place::new().await;
+    place.expect(&["once"], 0);
+    let clean = place.expect(&["doctor"], 0);
+    assert!(
+        clean.out.contains("web") && clean.out.contains("fine") && clean.err.contains("nothing found"),
+        "{clean:?}"
+    );
+
+    place.put_fence("old", "default", "gone").await;
+    place.put_fence("theirs", "blue", "shop").await;
+    let before = place.writes();
+    let said = place.expect(&["doctor"], 1);
+    for text in ["no policy manages old.example.com", "policy gone", "default/b", "release --orphan old.example.com"] {
+        assert!(said.out.contains(text), "{text}: {}", said.out);
+    }
+    assert!(!said.out.contains("theirs"), "another cluster's fence is none of our business: {}", said.out);
+    let document = place.say(&["doctor", "-o", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&document.out).unwrap();
+    assert_eq!(document["version"], 1);
+    assert_eq!(
+        (&document["findings"][0]["kind"], &document["policies"][0]["policy"]),
+        (&"orphan".into(), &"web".into())
+    );
+    assert_eq!(place.writes(), before, "a look writes nothing");
+
+    let refused = place.expect(&["release", "--orphan", "www.example.com"], 3);
+    assert!(refused.err.contains("failoverd release web"), "{}", refused.err);
+    let refused = place.expect(&["release", "--orphan", "theirs.example.com"], 3);
+    assert!(refused.err.contains("belongs to blue/b"), "{}", refused.err);
+    assert_eq!(place.writes(), before, "what is refused is not written");
+
+    place.expect(&["release", "--orphan", "old.example.com"], 0);
+    assert_eq!(place.writes(), before + 1);
+    let fence = dig(place.sandbox.dns_addr(), "old._failoverd.example.com", "TXT").join("");
+    assert!(fence.contains("e=8 p=gone") && fence.contains("k=release") && fence.contains("m=released"), "{fence}");
+    place.expect(&["doctor"], 0);
+    let again = place.expect(&["release", "--orphan", "old.example.com"], 0);
+    assert!(again.out.contains("was released before"), "{}", again.out);
+    assert!(place.expect(&["release", "--orphan", "none.example.com"], 0).out.contains("no fence"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_without_a_provider_says_which_and_ends_with_five() {
+    let place = Place::new().await;
+    place.write_main("http://127.0.0.1:1");
+    let said = place.expect(&["doctor", "--deadline", "10s"], 5);
+    assert!(said.err.contains("127.0.0.1:1"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_drops_what_is_published_is_refused_until_it_is_given_up() {
+    let place = Place::new().await;
+    let web = place.path().join("policies/web.toml");
+    let good = std::fs::read_to_string(&web).unwrap();
+    let api = place.path().join("policies/api.toml");
+    std::fs::write(&api, good.replace("www.example.com", "api.example.com")).unwrap();
+    place.sandbox.put(&format!("api.example.com 30 A {}", place.east.ip())).await.unwrap();
+    let mut daemon = place.daemon(&["run"]);
+    wait_until("adopted", || {
+        let out = place.say(&["status"]).out;
+        out.matches("steady").count() == 2 && !out.contains("moving")
+    });
+
+    std::fs::write(&web, good.replace("name = \"east\"", "name = \"ost\"")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_log("policy web publishes east now; move it away");
+    std::fs::write(&web, good.replace("name = \"west\"", "name = \"ouest\"")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_log("configuration reloaded");
+
+    std::fs::remove_file(&api).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_log("failoverd release api");
+    assert!(place.say(&["status"]).out.contains("api"), "it is still in force");
+    let refused = place.expect(&["release", "--orphan", "api.example.com"], 3);
+    assert!(refused.err.contains("the daemon manages api.example.com by policy api"), "{}", refused.err);
+    place.expect(&["release", "api", "--reason", "moves to another tool"], 0);
+    // A reload waits for the outcome of the release.
+    let answers = || daemon.lines_with("reload refused").len() + daemon.lines_with("configuration reloaded").len();
+    let mut asked = answers();
+    wait_until("dropped", || {
+        if answers() >= asked {
+            asked = answers() + 1;
+            daemon.signal(Signal::HUP);
+        }
+        !daemon.lines_with("failoverd release --orphan api.example.com").is_empty()
+    });
+    assert!(!place.say(&["status"]).out.contains("api"));
+    assert_eq!(daemon.terminate(), Some(0));
+}

@@ -402,6 +402,36 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_repaired_is_told_from_what_may_not() {
+        let cluster = value().cluster;
+        let ok = quote(&value().encode());
+        let theirs = quote(&FenceValue { cluster: ClusterName::new("other").unwrap(), ..value() }.encode());
+        let weighted = LiveSet { routing: Some("w".into()), ..txt(&[&ok]) };
+        let spoiled = |set: &LiveSet, epoch| Damage::Spoiled { raw: set.clone(), epoch: Epoch(epoch) };
+        let cases: Vec<(LiveSet, Damage)> = vec![
+            (txt(&["\"hello\""]), spoiled(&txt(&["\"hello\""]), 0)),
+            (txt(&["\"v=1 e=7 x\""]), spoiled(&txt(&["\"v=1 e=7 x\""]), 7)),
+            (txt(&[&ok, "\"e=99\""]), spoiled(&txt(&[&ok, "\"e=99\""]), 99)),
+            (txt(&[&ok, "\"e=18446744073709551615\""]), spoiled(&txt(&[&ok, "\"e=18446744073709551615\""]), 42)),
+            (txt(&["\"v=2 e=1\""]), Damage::Newer),
+            (txt(&[&theirs, "\"v=3\""]), Damage::Newer),
+            (txt(&[&ok, &theirs]), Damage::Shared(ClusterName::new("other").unwrap())),
+            (weighted, Damage::NotSimple),
+        ];
+        for (set, want) in cases {
+            match Fence::classify(std::slice::from_ref(&set), &cluster) {
+                Fence::Unusable { damage, .. } => assert_eq!(damage, want, "{set:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let given_up = txt(&[&theirs.replace("m=auto", "m=released")]);
+        let fence = Fence::classify(std::slice::from_ref(&given_up), &cluster);
+        assert!(matches!(fence, Fence::Released { .. }));
+        assert_eq!((fence.ours(), fence.of_cluster(&cluster), fence.standing()), (None, None, Some(&given_up)));
+        assert_eq!(Fence::Absent.epoch(), Epoch(0));
+    }
+
+    #[test]
     fn listed_text_is_decoded_in_every_spelling() {
         for (raw, text) in [
             ("\"a b\"", Some("a b")),

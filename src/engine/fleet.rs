@@ -137,8 +137,10 @@ impl Fleet {
             if new == Some(&old.policy) {
                 continue;
             }
-            if old.write.is_some() || !old.settling.is_empty() {
-                return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
+            if old.write.is_some() || !old.settling.is_empty() || old.planned.is_some() {
+                return Err(format!(
+                    "policy {id} has a write or a switch without an outcome; reload again when it is over"
+                ));
             }
             let mut published =
                 old.published().into_iter().flat_map(Members::iter).filter_map(|a| old.policy.target(a));

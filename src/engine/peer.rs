@@ -135,6 +135,8 @@ impl PolicyState {
                 self.brakes.unverified = false;
             }
             FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
+            // An instance that had no reason to hold it back any more.
+            FenceKind::Known(Kind::Failback) if news && is_peer => self.brakes.failback_blocked = false,
             _ => {}
         }
     }

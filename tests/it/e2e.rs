@@ -13,6 +13,7 @@ use crate::real::sandbox::ZONE;
 use crate::real::site::{Site, Wish};
 use crate::real::{own_addresses, wait_for, wait_until};
 
+mod region;
 mod trouble;
 
 fn brakes_of_two_an_hour() -> Option<String> {

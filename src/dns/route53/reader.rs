@@ -109,14 +109,11 @@ impl Reader {
                 ),
             )),
             several => {
-                let each = |text: fn(&ZoneId, &str) -> String| -> Vec<String> {
-                    several.iter().map(|zone| text(&ZoneId::new(zone.id()), kind(zone))).collect()
-                };
+                let list: Vec<String> = several.iter().map(|zone| described(zone)).collect();
                 Err(other(format!(
-                    "{} hosted zones are named `{name}`: {}; write {} in the policy",
+                    "{} hosted zones are named `{name}`: {}; write zone_id = \"…\" to say which one",
                     several.len(),
-                    each(|id, kind| format!("{id} ({kind})")).join(", "),
-                    each(|id, kind| format!("zone_id = \"{id}\" for the {kind} one")).join(" or "),
+                    list.join(", ")
                 )))
             }
         }
@@ -220,8 +217,9 @@ fn is_private(zone: &HostedZone) -> bool {
     zone.config().is_some_and(|config| config.private_zone())
 }
 
-fn kind(zone: &HostedZone) -> &'static str {
-    if is_private(zone) { "private" } else { "public" }
+fn described(zone: &HostedZone) -> String {
+    let kind = if is_private(zone) { "private" } else { "public" };
+    format!("{} ({kind})", ZoneId::new(zone.id()))
 }
 
 fn zone_info(zone: &HostedZone, servers: Vec<String>) -> Result<ZoneInfo, ApiError> {

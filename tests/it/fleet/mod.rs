@@ -2,6 +2,7 @@
 
 mod drive;
 mod guard;
+mod mass;
 mod pass;
 mod passes;
 mod reload;

@@ -24,7 +24,7 @@ impl Nginx {
         let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|k| format!("{k}_temp_path {here}/{k};"));
         let conf = format!(
             "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;\n\
-             events {{ worker_connections 64; }}\n\
+             events {{ worker_connections 1024; }}\n\
              http {{ access_log off; {} server {{ listen {addr}; location / {{ root {here}/www; }} }} }}\n",
             temp.join(" ")
         );

@@ -4,7 +4,7 @@
 mod hands;
 mod record;
 mod script;
-mod zone;
+pub mod zone;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

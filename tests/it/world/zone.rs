@@ -81,7 +81,8 @@ impl Zone {
 
     /// Everything at a name, as a listing gives it.
     pub fn at(&self, name: &RecordName) -> Vec<LiveSet> {
-        self.sets.iter().filter(|((n, ..), _)| n == name).map(|(_, set)| set.clone()).collect()
+        let from = (name.clone(), String::new(), String::new());
+        self.sets.range(from..).take_while(|((n, ..), _)| n == name).map(|(_, set)| set.clone()).collect()
     }
 
     pub fn put(&mut self, name: &RecordName, rtype: &str, ttl: u32, values: Vec<String>) {
@@ -216,7 +217,8 @@ impl Zone {
         if set.rtype == "CNAME" && name == zone {
             return Err(format!("RRSet of type CNAME with DNS name {name}. is not permitted at apex in zone {zone}."));
         }
-        for ((_, rtype, id), _) in sets.iter().filter(|((n, ..), _)| n == name) {
+        let from = (name.clone(), String::new(), String::new());
+        for ((_, rtype, id), _) in sets.range(from..).take_while(|((n, ..), _)| n == name) {
             if *rtype != set.rtype && set.rtype == "CNAME" {
                 return Err(format!(
                     "RRSet of type CNAME with DNS name {name}. is not permitted as it conflicts with other records with \
@@ -257,7 +259,10 @@ impl Zone {
 
     fn answer(&self, name: &RecordName, rtype: RecordType) -> DnsAnswer {
         let sets = if self.dns == DnsMode::Stale { &self.old } else { &self.sets };
-        let at = |rtype: &str| sets.iter().find(|((n, t, _), _)| (n, t.as_str()) == (name, rtype)).map(|(_, set)| set);
+        let at = |rtype: &str| {
+            let from = (name.clone(), rtype.to_owned(), String::new());
+            sets.range(from..).next().filter(|((n, t, _), _)| (n, t.as_str()) == (name, rtype)).map(|(_, set)| set)
+        };
         let host = |set: &LiveSet| RecordName::new(&set.values[0]).unwrap();
         match (self.dns, at(rtype.as_str()), at("CNAME")) {
             (DnsMode::Silent, ..) => DnsAnswer::Failed("timeout".into()),

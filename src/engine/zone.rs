@@ -34,7 +34,8 @@ pub struct LiveSet {
     pub health_check: Option<String>,
     /// Id of the traffic policy instance that owns the set.
     pub traffic_policy: Option<String>,
-    /// Target of an alias set.
+    /// Target of an alias set; `None` too when no `RecordName` can hold its name (see
+    /// [`LiveSet::is_unreadable_alias`]).
     pub alias: Option<AliasTarget>,
 }
 
@@ -59,6 +60,12 @@ impl LiveSet {
             traffic_policy: None,
             alias: None,
         }
+    }
+
+    /// An alias of a name that cannot be spelt here. It has neither values nor a TTL, which no other
+    /// set lacks, so it matches nothing of ours and cannot be named for an exact DELETE.
+    pub fn is_unreadable_alias(&self) -> bool {
+        self.alias.is_none() && self.values.is_empty()
     }
 
     /// Steered by nothing but its own content: a set we may own, alias or not.

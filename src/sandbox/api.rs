@@ -2,6 +2,7 @@
 //! Decides nothing about zones; `service` does.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -115,6 +116,7 @@ async fn route53(service: &Arc<Service>, call: &Call) -> Result<Reply, Failure> 
         ["2013-04-01", "hostedzone"] if get => "ListHostedZones",
         ["2013-04-01", "hostedzonesbyname"] if get => "ListHostedZonesByName",
         ["2013-04-01", "hostedzone", _] if get => "GetHostedZone",
+        ["2013-04-01", "hostedzone", _] if call.method == Method::DELETE => "DeleteHostedZone",
         ["2013-04-01", "hostedzone", _, "rrset"] if get => "ListResourceRecordSets",
         ["2013-04-01", "hostedzone", _, "rrset"] if post => "ChangeResourceRecordSets",
         ["2013-04-01", "change", _] if get => "GetChange",
@@ -123,8 +125,8 @@ async fn route53(service: &Arc<Service>, call: &Call) -> Result<Reply, Failure> 
             return Err(Failure::new(404, "UnknownOperationException", text));
         }
     };
-    authenticate(&call.headers)?;
-    if !service.take_token() {
+    let account = authenticate(&call.headers)?;
+    if !service.take_token(&account) {
         return Err(Failure::new(400, "Throttling", "Rate exceeded"));
     }
     if let Some((status, code, message)) = service.faults.refuse_call(action) {
@@ -142,6 +144,10 @@ async fn route53(service: &Arc<Service>, call: &Call) -> Result<Reply, Failure> 
                 doc.delegation(&zone);
             })))
         }
+        "DeleteHostedZone" => {
+            let info = service.delete_zone(id)?;
+            Ok(ok(Doc::render("DeleteHostedZoneResponse", |doc| change_info(doc, &info))))
+        }
         "ListResourceRecordSets" => list_sets(&service.zone(id)?, &call.query),
         "ChangeResourceRecordSets" => {
             service.zone(id)?;
@@ -155,17 +161,17 @@ async fn route53(service: &Arc<Service>, call: &Call) -> Result<Reply, Failure> 
     }
 }
 
-/// Any identity is accepted, but one must be given, in the form of Signature Version 4.
-fn authenticate(headers: &HeaderMap) -> Result<(), Failure> {
+/// Any identity is accepted, but one must be given, in the form of Signature Version 4. Gives the
+/// access key, which stands for an account.
+fn authenticate(headers: &HeaderMap) -> Result<String, Failure> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Err(Failure::new(403, "MissingAuthenticationToken", "Missing Authentication Token"));
     };
-    let signed = value.to_str().is_ok_and(|text| {
-        text.starts_with("AWS4-HMAC-SHA256 ")
-            && ["Credential=", "SignedHeaders=", "Signature="].iter().all(|part| text.contains(part))
+    let key = value.to_str().ok().filter(|text| {
+        text.starts_with("AWS4-HMAC-SHA256 ") && ["SignedHeaders=", "Signature="].iter().all(|part| text.contains(part))
     });
-    if signed {
-        return Ok(());
+    if let Some((_, key)) = key.and_then(|text| text.split_once("Credential=")) {
+        return Ok(key.split('/').next().unwrap_or_default().to_owned());
     }
     let text = "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters.";
     Err(Failure::new(400, "IncompleteSignature", text))
@@ -175,8 +181,12 @@ fn create_zone(service: &Arc<Service>, body: &str) -> Result<Reply, Failure> {
     let request = xml::read_create_zone(body)?;
     let name = DnsName::new(&request.name)
         .map_err(|error| Failure::new(400, "InvalidDomainName", format!("The domain name is not valid: {error}")))?;
-    let comment = request.hosted_zone_config.and_then(|config| config.comment);
-    let (zone, info) = service.create_zone(name, request.caller_reference, comment)?;
+    let config = request.hosted_zone_config.unwrap_or_default();
+    let private = request.vpc.is_some();
+    if config.private_zone == Some(true) && !private {
+        return Err(Failure::new(400, "InvalidInput", "A private hosted zone needs a VPC."));
+    }
+    let (zone, info) = service.create_zone(name, request.caller_reference, config.comment, private)?;
     let body = Doc::render("CreateHostedZoneResponse", |doc| {
         doc.zone(&zone);
         change_info(doc, &info);
@@ -275,6 +285,7 @@ struct SetView<'a> {
     ttl: Option<u32>,
     values: &'a [String],
     alias: Option<&'a str>,
+    alias_zone: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -287,8 +298,10 @@ struct ZoneView<'a> {
 /// The sandbox's own paths, JSON, without authentication: it listens on loopback by default.
 ///
 /// `POST /_sandbox/faults` one fault or a list · `GET` what is armed · `DELETE` clears ·
-/// `GET /_sandbox/history` · `GET /_sandbox/zone`.
-fn control(service: &Service, call: &Call) -> Response<Full<Bytes>> {
+/// `GET /_sandbox/history` · `GET /_sandbox/zone` · `POST /_sandbox/foreign` an object of names
+/// outside the zones with lists of addresses, which the name servers answer for such a name and
+/// for an alias of it; an empty list ends it · `GET` what is played.
+fn control(service: &Arc<Service>, call: &Call) -> Response<Full<Bytes>> {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
         ("POST", ["_sandbox", "faults"]) => {
@@ -306,13 +319,31 @@ fn control(service: &Service, call: &Call) -> Response<Full<Bytes>> {
             service.faults.clear();
             json(StatusCode::OK, &service.faults.armed())
         }
+        ("POST", ["_sandbox", "foreign"]) => match read_foreign(&call.body) {
+            Ok(list) => {
+                list.into_iter().for_each(|(name, addresses)| service.play(name, addresses));
+                json(StatusCode::OK, &service.played())
+            }
+            Err(why) => json(StatusCode::BAD_REQUEST, &why),
+        },
+        ("GET", ["_sandbox", "foreign"]) => json(StatusCode::OK, &service.played()),
         ("GET", ["_sandbox", "history"]) => json(StatusCode::OK, &service.history()),
         ("GET", ["_sandbox", "zone"]) => {
             let zones = service.zones();
             json(StatusCode::OK, &zones.iter().map(zone_view).collect::<Vec<_>>())
         }
-        _ => json(StatusCode::NOT_FOUND, &"use /_sandbox/faults, /_sandbox/history or /_sandbox/zone"),
+        _ => {
+            let text = "use /_sandbox/faults, /_sandbox/foreign, /_sandbox/history or /_sandbox/zone";
+            json(StatusCode::NOT_FOUND, &text)
+        }
     }
+}
+
+fn read_foreign(body: &str) -> Result<Vec<(DnsName, Vec<IpAddr>)>, String> {
+    let list: BTreeMap<String, Vec<IpAddr>> = serde_json::from_str(body)
+        .map_err(|e| format!("not an object like {{\"lb.example.net\": [\"192.0.2.1\"]}}: {e}"))?;
+    let name = |name: String| DnsName::new(&name).map_err(|e| format!("`{name}` is no name: {e}"));
+    list.into_iter().map(|(text, addresses)| Ok((name(text)?, addresses))).collect()
 }
 
 fn zone_view(zone: &Zone) -> ZoneView<'_> {
@@ -323,6 +354,7 @@ fn zone_view(zone: &Zone) -> ZoneView<'_> {
         ttl: set.ttl,
         values: &set.values,
         alias: set.alias.as_ref().map(|alias| alias.dns_name.as_str()),
+        alias_zone: set.alias.as_ref().map(|alias| alias.hosted_zone_id.as_str()),
     });
     ZoneView { id: &zone.id, name: zone.name.as_str(), sets: sets.collect() }
 }

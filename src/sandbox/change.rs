@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::alias::{self, Place};
 use super::name::DnsName;
 use super::value;
 use super::zone::{RecordSet, SetKey, Sets};
@@ -68,13 +69,13 @@ impl Refusal {
 }
 
 /// The zone after `batch`, or why it stays as it is.
-pub fn apply(zone: &DnsName, sets: &Sets, batch: &Batch) -> Result<Sets, Refusal> {
-    check_syntax(zone, batch)?;
+pub fn apply(place: Place<'_>, sets: &Sets, batch: &Batch) -> Result<Sets, Refusal> {
+    check_syntax(place.zone, batch)?;
     let mut next = sets.clone();
     let mut messages = Vec::new();
     for change in &batch.changes {
-        if let Err(message) = apply_one(zone, &mut next, change) {
-            messages.push(message);
+        if let Err(more) = apply_one(place, &mut next, change) {
+            messages.extend(more);
         }
     }
     if messages.is_empty() { Ok(next) } else { Err(Refusal::InvalidBatch(messages)) }
@@ -104,14 +105,13 @@ fn check_size(batch: &Batch) -> Result<(), Refusal> {
         records += times * set.values.len();
         characters += times * set.values.iter().map(|v| v.chars().count()).sum::<usize>();
     }
-    let over = |what: &str, limit: usize| {
-        Err(Refusal::InvalidBatch(vec![format!("Number of {what} limit of {limit} exceeded.")]))
-    };
+    // Both limits are told as a refused batch, not as InvalidInput (dnscontrol #1114 and #908).
+    let over = |what: String| Err(Refusal::InvalidBatch(vec![what]));
     if records > MAX_RECORDS {
-        return over("records", MAX_RECORDS);
+        return over(format!("Number of records limit of {MAX_RECORDS} exceeded."));
     }
     if characters > MAX_CHARACTERS {
-        return over("characters", MAX_CHARACTERS);
+        return over(format!("RDATA character limit of {MAX_CHARACTERS} exceeded."));
     }
     Ok(())
 }
@@ -157,36 +157,41 @@ fn check_repeats(batch: &Batch, messages: &mut Vec<String>) {
     }
 }
 
-fn apply_one(zone: &DnsName, sets: &mut Sets, change: &Change) -> Result<(), String> {
-    let set = &change.set;
+fn apply_one(place: Place<'_>, sets: &mut Sets, change: &Change) -> Result<(), Vec<String>> {
+    let (set, zone) = (&change.set, place.zone);
+    let one = |message: String| Err(vec![message]);
     let key = set.key();
     let live = sets.get(&key).cloned();
     match (change.action, live) {
         (Action::Create, Some(_)) => {
-            return Err(format!("Tried to create resource record set {} but it already exists", set.label()));
+            return one(format!("Tried to create resource record set {} but it already exists", set.label()));
         }
         (Action::Delete, None) => {
-            return Err(format!("Tried to delete resource record set {} but it was not found", set.label()));
+            return one(format!("Tried to delete resource record set {} but it was not found", set.label()));
         }
         (Action::Delete, Some(live)) => {
             if !set.matches_exactly(&live) {
-                return Err(format!(
+                return one(format!(
                     "Tried to delete resource record set {} but the values provided do not match the current values",
                     set.label()
                 ));
             }
             if set.name == *zone && set.rtype == "SOA" {
-                return Err("A HostedZone must contain exactly one SOA record.".into());
+                return one("A HostedZone must contain exactly one SOA record.".into());
             }
             if set.name == *zone && set.rtype == "NS" {
-                return Err("A HostedZone must contain at least one NS record for the zone itself.".into());
+                return one("A HostedZone must contain at least one NS record for the zone itself.".into());
             }
             sets.remove(&key);
             return Ok(());
         }
         (Action::Create, None) | (Action::Upsert, _) => {}
     }
-    check_neighbours(zone, sets, set)?;
+    check_neighbours(zone, sets, set).map_err(|message| vec![message])?;
+    let faults = alias::faults(place, sets, set);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     sets.insert(key, Arc::new(set.clone()));
     Ok(())
 }

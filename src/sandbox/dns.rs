@@ -1,9 +1,12 @@
 //! The authoritative name server: answers from one immutable view of all zones, so a reader sees
 //! a change wholly or not at all. Never recurses, never writes.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -18,11 +21,17 @@ use super::zone::{RecordSet, Routing, Zone};
 const MAX_CHAIN: usize = 8;
 /// Answers above this go over TCP when the asker speaks EDNS.
 const UDP_PAYLOAD: u16 = 1232;
+/// TTL of what an alias of a resource answers (Developer Guide, "Choosing between alias and non-alias records").
+const FOREIGN_TTL: u32 = 60;
 
-/// All zones at one moment.
+/// Names outside every zone, played by the sandbox: a load balancer and its changing addresses.
+pub(super) type Foreign = BTreeMap<DnsName, Vec<IpAddr>>;
+
+/// All public zones at one moment.
 pub(super) struct View {
     serial: u64,
     zones: Vec<Zone>,
+    foreign: Foreign,
 }
 
 /// One name server's memory; several may serve the same zones with different lags.
@@ -49,7 +58,7 @@ pub(super) struct Answer {
 
 impl NameServer {
     pub fn new(index: usize, faults: Faults) -> NameServer {
-        let empty = Arc::new(View::new(0, Vec::new()));
+        let empty = Arc::new(View::new(0, Vec::new(), Foreign::new()));
         NameServer { index, faults, shown: RwLock::new(Shown { newest: empty.clone(), held: empty }) }
     }
 
@@ -84,13 +93,17 @@ impl NameServer {
 }
 
 impl View {
-    pub fn new(serial: u64, zones: Vec<Zone>) -> View {
-        View { serial, zones }
+    pub fn new(serial: u64, zones: Vec<Zone>, foreign: Foreign) -> View {
+        let zones = zones.into_iter().filter(|zone| !zone.private).collect();
+        View { serial, zones, foreign }
     }
 
     pub fn answer(&self, name: &DnsName, rtype: RecordType) -> Answer {
         let Some(zone) = self.zone_of(name) else {
-            return Answer { code: ResponseCode::Refused, ..Answer::default() };
+            return match self.foreign.contains_key(name) {
+                true => Answer { authoritative: true, answers: self.played(name, name, rtype), ..Answer::default() },
+                false => Answer { code: ResponseCode::Refused, ..Answer::default() },
+            };
         };
         if let Some(cut) = delegation(zone, name) {
             return Answer { authorities: records(cut, &cut.name), ..Answer::default() };
@@ -98,6 +111,18 @@ impl View {
         let mut answer = Answer { authoritative: true, ..Answer::default() };
         self.look_up(zone, name, rtype, &mut answer);
         answer
+    }
+
+    /// What a played name answers, under the name that was asked.
+    fn played(&self, name: &DnsName, owner: &DnsName, rtype: RecordType) -> Vec<Record> {
+        let Some(owner) = wire_name(owner) else { return Vec::new() };
+        let addresses = self.foreign.get(name).into_iter().flatten();
+        let of_type = addresses.filter_map(|address| match (address, rtype) {
+            (IpAddr::V4(v4), RecordType::A) => Some(RData::A(A(*v4))),
+            (IpAddr::V6(v6), RecordType::AAAA) => Some(RData::AAAA(AAAA(*v6))),
+            _ => None,
+        });
+        of_type.map(|rdata| Record::from_rdata(owner.clone(), FOREIGN_TTL, rdata)).collect()
     }
 
     fn zone_of(&self, name: &DnsName) -> Option<&Zone> {
@@ -123,7 +148,13 @@ impl View {
                 return;
             }
             let next = match (of_type(&rtype.to_string()), of_type("CNAME")) {
-                (Some(RecordSet { alias: Some(alias), .. }), _) => DnsName::new(&alias.dns_name).ok(),
+                (Some(RecordSet { alias: Some(alias), .. }), _) => {
+                    let target = DnsName::new(&alias.dns_name).ok();
+                    if let Some(target) = target.as_ref().filter(|target| self.zone_of(target).is_none()) {
+                        answer.answers.extend(self.played(target, &owner, rtype));
+                    }
+                    target
+                }
                 (Some(set), _) => {
                     answer.answers.extend(records(set, &owner));
                     return;

@@ -4,6 +4,7 @@
 //! service and words its refusals the same, so what passes here is not refused there. It can be
 //! told to misbehave (`Faults`). It keeps everything in memory and never leaves this machine.
 
+mod alias;
 mod api;
 mod change;
 mod dns;
@@ -46,7 +47,7 @@ pub struct SandboxConfig {
     pub pending: Duration,
     /// Name server k (from 0) shows a change `dns_delay × (k + 1)` after it was accepted.
     pub dns_delay: Duration,
-    /// API calls a second, `None` without limit.
+    /// API calls a second of one account (an access key stands for one), `None` without limit.
     pub rps: Option<f64>,
     /// The wall clock at the start; times in answers and in the history go on from it.
     pub started: UnixMs,
@@ -74,7 +75,10 @@ pub enum SandboxError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("`{name}` is no zone name: {problem}")]
     Zone { name: String, problem: String },
-    #[error("`{record}` is no record: {problem}; write `NAME TTL TYPE VALUE`, e.g. `www.example.com 30 A 192.0.2.10`")]
+    #[error(
+        "`{record}` is no record: {problem}; write `NAME TTL TYPE VALUE`, e.g. `www.example.com 30 A 192.0.2.10`, or \
+         `NAME ALIAS TYPE TARGET ZONE-ID`"
+    )]
     Record { record: String, problem: String },
 }
 
@@ -118,7 +122,7 @@ pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         let name = name::DnsName::new(zone)
             .map_err(|error| SandboxError::Zone { name: zone.clone(), problem: error.to_string() })?;
         let twice = || SandboxError::Zone { name: zone.clone(), problem: "named twice".into() };
-        service.create_zone(name.clone(), format!("sandbox-{name}"), None).map_err(|_| twice())?;
+        service.create_zone(name.clone(), format!("sandbox-{name}"), None, false).map_err(|_| twice())?;
     }
     let api_task = tokio::spawn(api::serve(listener, service.clone()));
     tracing::info!(%api, dns = %bound_list(&dns), zones = config.zones.join(" "), "sandbox started");
@@ -156,8 +160,18 @@ impl Sandbox {
         self.service.history()
     }
 
+    /// Plays a name outside the zones: the name servers answer these addresses for it and for an
+    /// alias of it, with a TTL of 60 s. No addresses: the name is unknown again.
+    pub fn play(&self, name: &str, addresses: &[IpAddr]) -> Result<(), SandboxError> {
+        let read = name::DnsName::new(name)
+            .map_err(|error| SandboxError::Zone { name: name.into(), problem: error.to_string() })?;
+        self.service.play(read, addresses.to_vec());
+        Ok(())
+    }
+
     /// Puts one record set, `NAME TTL TYPE VALUE` as in a zone file, through the same checks as
-    /// the API. Several values of one set are separated by ` , `.
+    /// the API. Several values of one set are separated by ` , `. An alias is `NAME ALIAS TYPE
+    /// TARGET ZONE-ID`, its target's health not evaluated; `self` stands for the zone of the name.
     pub async fn put(&self, record: &str) -> Result<(), SandboxError> {
         let wrong = |problem: String| SandboxError::Record { record: record.into(), problem };
         let mut fields = record.trim().splitn(4, char::is_whitespace);
@@ -167,16 +181,26 @@ impl Sandbox {
             return Err(wrong("it has fewer than four fields".into()));
         };
         let name = name::DnsName::new(name).map_err(|error| wrong(error.to_string()))?;
-        let ttl: u32 = ttl.parse().map_err(|_| wrong(format!("`{ttl}` is no TTL in seconds")))?;
         let rtype = rtype.to_ascii_uppercase();
         if !value::TYPES.contains(&rtype.as_str()) {
             return Err(wrong(format!("`{rtype}` is no record type")));
         }
-        let values = values.split(" , ").map(|value| value.trim().to_owned()).collect();
         let zones = self.service.zones();
         let zone = zones.iter().filter(|zone| name.is_within(&zone.name)).max_by_key(|zone| zone.name.labels().len());
         let zone = zone.ok_or_else(|| wrong("no zone of this sandbox holds its name".into()))?;
-        let set = zone::RecordSet::simple(name, &rtype, ttl, values);
+        let set = if ttl == "ALIAS" {
+            let (Some(target), Some(zone_id), None) = three(values) else {
+                return Err(wrong("an alias has a target and the id of its zone".into()));
+            };
+            let id = if zone_id == "self" { zone.id.clone() } else { zone_id.to_owned() };
+            let alias =
+                zone::AliasTarget { hosted_zone_id: id, dns_name: target.into(), evaluate_target_health: false };
+            zone::RecordSet::alias(name, &rtype, xml::listed_alias(alias))
+        } else {
+            let ttl: u32 = ttl.parse().map_err(|_| wrong(format!("`{ttl}` is no TTL in seconds")))?;
+            let values = values.split(" , ").map(|value| value.trim().to_owned()).collect();
+            zone::RecordSet::simple(name, &rtype, ttl, values)
+        };
         let change = change::Change { action: change::Action::Upsert, set };
         let batch = change::Batch { comment: Some("put by the sandbox".into()), changes: vec![change] };
         match self.service.change(&zone.id, batch).await {
@@ -216,6 +240,11 @@ async fn bind_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener, Socket
             Err(_) => {}
         }
     }
+}
+
+fn three(text: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let mut fields = text.split_whitespace();
+    (fields.next(), fields.next(), fields.next())
 }
 
 fn bound_list(addresses: &[SocketAddr]) -> String {

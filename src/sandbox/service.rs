@@ -1,7 +1,8 @@
 //! The state behind the API and the name servers: zones, changes and history under one lock.
 //! A batch is one change of that lock's content; name servers get an immutable view of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,14 +12,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::UnixMs;
 
+use super::alias::Place;
 use super::change::{self, Batch, Refusal};
-use super::dns::{NameServer, View};
+use super::dns::{Foreign, NameServer, View};
 use super::faults::{BatchFaults, Faults, Hold, Reply};
 use super::name::DnsName;
 use super::zone::{Sets, Zone};
 
 /// Changes and history entries kept; the oldest go first.
 const KEPT: usize = 10_000;
+/// Accounts whose calls are counted; the rate of any more is not limited.
+const ACCOUNTS: usize = 1_000;
 
 pub(super) struct Service {
     inner: Mutex<Inner>,
@@ -45,8 +49,9 @@ struct Inner {
     /// Zones with a batch in flight.
     busy: BTreeSet<String>,
     serial: u64,
-    tokens: f64,
-    refilled: Instant,
+    foreign: Foreign,
+    /// By access key: the calls left, and when that was counted.
+    buckets: BTreeMap<String, (f64, Instant)>,
 }
 
 struct ChangeRecord {
@@ -79,6 +84,9 @@ pub struct HistoryChange {
     pub set_identifier: Option<String>,
     pub ttl: Option<u32>,
     pub values: Vec<String>,
+    /// Name the alias targets, as listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,8 +145,8 @@ impl Service {
             history: VecDeque::new(),
             busy: BTreeSet::new(),
             serial: 0,
-            tokens: timing.rps.unwrap_or(0.0).max(1.0),
-            refilled: began,
+            foreign: Foreign::new(),
+            buckets: BTreeMap::new(),
         };
         let mut nonce = [0; 8];
         // Without randomness ids repeat between runs, which no reader of one run notices.
@@ -154,19 +162,37 @@ impl Service {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one call from the bucket: `rps` a second, a burst of as many (at least one).
-    pub fn take_token(&self) -> bool {
+    /// Takes one call from the account's bucket: `rps` a second, a burst of as many (at least one).
+    pub fn take_token(&self, account: &str) -> bool {
         let Some(rps) = self.timing.rps else { return true };
         let mut inner = self.lock();
+        if inner.buckets.len() >= ACCOUNTS && !inner.buckets.contains_key(account) {
+            return true;
+        }
         let now = Instant::now();
-        let gained = now.duration_since(inner.refilled).as_secs_f64() * rps;
-        inner.refilled = now;
-        inner.tokens = (inner.tokens + gained).min(rps.max(1.0));
-        if inner.tokens < 1.0 {
+        let (tokens, refilled) = inner.buckets.entry(account.to_owned()).or_insert((rps.max(1.0), now));
+        *tokens = (*tokens + now.duration_since(*refilled).as_secs_f64() * rps).min(rps.max(1.0));
+        *refilled = now;
+        if *tokens < 1.0 {
             return false;
         }
-        inner.tokens -= 1.0;
+        *tokens -= 1.0;
         true
+    }
+
+    /// Plays a name outside the zones with these addresses from now on; none ends it.
+    pub fn play(self: &Arc<Self>, name: DnsName, addresses: Vec<IpAddr>) {
+        let mut inner = self.lock();
+        if addresses.is_empty() {
+            inner.foreign.remove(&name);
+        } else {
+            inner.foreign.insert(name, addresses);
+        }
+        self.publish(&mut inner, Duration::ZERO);
+    }
+
+    pub fn played(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        self.lock().foreign.iter().map(|(name, addresses)| (name.to_string(), addresses.clone())).collect()
     }
 
     pub fn create_zone(
@@ -174,6 +200,7 @@ impl Service {
         name: DnsName,
         reference: String,
         comment: Option<String>,
+        private: bool,
     ) -> Result<(Zone, ChangeInfo), Failure> {
         let mut inner = self.lock();
         if inner.zones.iter().any(|zone| zone.caller_reference == reference) {
@@ -182,10 +209,25 @@ impl Service {
             return Err(Failure::new(409, "HostedZoneAlreadyExists", text));
         }
         let zone = Zone::new(token('Z', &format!("{name}{reference}")), name, reference, comment);
+        let zone = if private { zone.into_private() } else { zone };
         inner.zones.push(zone.clone());
         let info = inner.record_change(self.wall(), self.nonce, None, true);
         self.publish(&mut inner, Duration::ZERO);
         Ok((zone, info))
+    }
+
+    pub fn delete_zone(self: &Arc<Self>, id: &str) -> Result<ChangeInfo, Failure> {
+        let mut inner = self.lock();
+        let at = inner.zones.iter().position(|zone| zone.id == id).ok_or_else(|| no_such_zone(id))?;
+        if inner.zones.get(at).is_some_and(|zone| !zone.is_empty()) {
+            let text =
+                "The specified hosted zone contains non-required resource record sets  and so cannot be deleted.";
+            return Err(Failure::new(400, "HostedZoneNotEmpty", text));
+        }
+        inner.zones.remove(at);
+        let info = inner.record_change(self.wall(), self.nonce, None, true);
+        self.publish(&mut inner, Duration::ZERO);
+        Ok(info)
     }
 
     pub fn zones(&self) -> Vec<Zone> {
@@ -277,8 +319,10 @@ impl Service {
 
     fn commit(self: &Arc<Self>, zone_id: &str, batch: &Batch, answered: bool) -> Result<ChangeInfo, CommitError> {
         let mut inner = self.lock();
+        let zone = inner.zones.iter().find(|zone| zone.id == zone_id).ok_or(CommitError::NoSuchZone)?;
+        let place = Place { id: zone_id, zone: &zone.name, all: &inner.zones };
+        let next = change::apply(place, &zone.sets, batch).map_err(CommitError::Refused)?;
         let zone = inner.zones.iter_mut().find(|zone| zone.id == zone_id).ok_or(CommitError::NoSuchZone)?;
-        let next = change::apply(&zone.name, &zone.sets, batch).map_err(CommitError::Refused)?;
         let before = std::mem::replace(&mut zone.sets, Arc::new(next));
         let faults = self.faults.next_change();
         let mut info = inner.record_change(self.wall(), self.nonce, batch.comment.clone(), !faults.forget);
@@ -318,7 +362,7 @@ impl Service {
     /// Hands the present zones to every name server, each after its own delay.
     fn publish(self: &Arc<Self>, inner: &mut Inner, delay: Duration) {
         inner.serial += 1;
-        let view = Arc::new(View::new(inner.serial, inner.zones.clone()));
+        let view = Arc::new(View::new(inner.serial, inner.zones.clone(), inner.foreign.clone()));
         for (k, server) in (1u32..).zip(&self.servers) {
             if delay.is_zero() {
                 server.show(view.clone());
@@ -366,6 +410,7 @@ impl Inner {
                 set_identifier: change.set.set_identifier.clone(),
                 ttl: change.set.ttl,
                 values: change.set.values.clone(),
+                alias: change.set.alias.as_ref().map(|alias| alias.dns_name.clone()),
             })
             .collect();
         let comment = batch.comment.clone();

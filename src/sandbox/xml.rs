@@ -89,12 +89,23 @@ pub struct CreateZone {
     pub name: String,
     pub caller_reference: String,
     pub hosted_zone_config: Option<ZoneConfigXml>,
+    /// Makes the zone private.
+    #[serde(rename = "VPC")]
+    pub vpc: Option<VpcXml>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+pub struct VpcXml {
+    #[serde(rename = "VPCId")]
+    pub _id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct ZoneConfigXml {
     pub comment: Option<String>,
+    pub private_zone: Option<bool>,
 }
 
 pub fn read_create_zone(body: &str) -> Result<CreateZone, Refusal> {
@@ -137,7 +148,8 @@ fn read_change(change: ChangeXml) -> Result<Change, Refusal> {
     })?;
     let values: Vec<String> =
         set.resource_records.map(|r| r.resource_record.into_iter().map(|v| v.value).collect()).unwrap_or_default();
-    match (&set.alias_target, set.ttl, values.is_empty()) {
+    let alias = set.alias_target.map(listed_alias);
+    match (&alias, set.ttl, values.is_empty()) {
         (Some(_), None, true) | (None, Some(_), false) => {}
         (None, None, false) => return invalid(format!("Invalid request: Missing field 'TTL' in {place}")),
         (None, Some(_), true) => {
@@ -191,10 +203,19 @@ fn read_change(change: ChangeXml) -> Result<Change, Refusal> {
         routing: routings.pop(),
         ttl,
         values,
-        alias: set.alias_target,
+        alias,
         health_check: set.health_check_id,
     };
     Ok(Change { action, set })
+}
+
+/// An alias target in the spelling it is listed in; a name that cannot be read stays as it is.
+pub fn listed_alias(alias: AliasTarget) -> AliasTarget {
+    AliasTarget {
+        hosted_zone_id: alias.hosted_zone_id.trim_start_matches("/hostedzone/").to_owned(),
+        dns_name: DnsName::new(&alias.dns_name).map_or(alias.dns_name, |name| name.to_string()),
+        ..alias
+    }
 }
 
 fn enum_error(field: &str, value: &str, members: &str) -> String {
@@ -285,13 +306,17 @@ impl Doc {
             doc.text("CallerReference", &zone.caller_reference);
             doc.nest("Config", |doc| {
                 doc.maybe("Comment", zone.comment.as_deref());
-                doc.text("PrivateZone", "false");
+                doc.text("PrivateZone", if zone.private { "true" } else { "false" });
             });
             doc.text("ResourceRecordSetCount", &zone.sets.len().to_string());
         });
     }
 
+    /// Nothing for a private zone, which has no servers of its own.
     pub fn delegation(&mut self, zone: &Zone) {
+        if zone.private {
+            return;
+        }
         self.nest("DelegationSet", |doc| {
             doc.nest("NameServers", |doc| zone.name_servers.iter().for_each(|host| doc.text("NameServer", host)));
         });

@@ -55,7 +55,9 @@ impl Routing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AliasTarget {
+    /// Without prefix.
     pub hosted_zone_id: String,
+    /// As listed: lower case, a trailing dot.
     #[serde(rename = "DNSName")]
     pub dns_name: String,
     pub evaluate_target_health: bool,
@@ -73,6 +75,10 @@ impl RecordSet {
             alias: None,
             health_check: None,
         }
+    }
+
+    pub fn alias(name: DnsName, rtype: &str, alias: AliasTarget) -> RecordSet {
+        RecordSet { ttl: None, alias: Some(alias), ..RecordSet::simple(name, rtype, 0, Vec::new()) }
     }
 
     pub fn key(&self) -> SetKey {
@@ -109,6 +115,9 @@ pub struct Zone {
     pub name: DnsName,
     pub caller_reference: String,
     pub comment: Option<String>,
+    /// Seen by the API only: the name servers are those of the internet.
+    pub private: bool,
+    /// Empty for a private zone.
     pub name_servers: Vec<String>,
     pub sets: Arc<Sets>,
 }
@@ -124,7 +133,17 @@ impl Zone {
             RecordSet::simple(name.clone(), "SOA", 900, vec![soa.into()]),
         ];
         let sets = sets.into_iter().map(|set| (set.key(), Arc::new(set))).collect();
-        Zone { id, name, caller_reference, comment, name_servers, sets: Arc::new(sets) }
+        Zone { id, name, caller_reference, comment, private: false, name_servers, sets: Arc::new(sets) }
+    }
+
+    /// The same, for the inside of a network.
+    pub fn into_private(self) -> Zone {
+        Zone { private: true, name_servers: Vec::new(), ..self }
+    }
+
+    /// True when nothing but the SOA and NS set of the apex is in it.
+    pub fn is_empty(&self) -> bool {
+        self.sets.values().all(|set| set.name == self.name && matches!(set.rtype.as_str(), "SOA" | "NS"))
     }
 }
 

@@ -16,8 +16,12 @@ use crate::proxy::Proxy;
 use crate::{ministack, proxy};
 
 mod fencing;
+mod kinds;
 mod listing;
 mod lost_replies;
+mod plans;
+mod shared;
+mod zones;
 
 /// One empty zone at one provider.
 pub struct Env {
@@ -67,6 +71,17 @@ macro_rules! battery {
                 listing::two_zones_of_one_name_are_refused_until_an_id_says_which,
                 listing::a_change_is_pending_and_then_in_sync,
                 listing::a_change_nobody_knows_has_vanished,
+                kinds::a_cname_moves_with_its_fence_and_a_stale_plan_stays_out,
+                kinds::an_alias_moves_a_and_aaaa_together_and_is_deleted_only_by_its_exact_self,
+                kinds::an_upsert_turns_addresses_into_an_alias_and_back,
+                kinds::an_alias_of_a_name_that_cannot_be_spelt_is_no_set_of_values,
+                kinds::a_set_that_something_else_steers_says_what,
+                kinds::a_fence_with_another_ttl_is_deleted_byte_for_byte_and_written_anew,
+                kinds::a_fence_changes_hands_alone_and_its_old_owner_is_out,
+                shared::a_shared_batch_with_one_stale_fence_is_refused_whole_and_names_only_it,
+                zones::a_name_in_any_spelling_is_listed_as_one,
+                zones::a_zone_deleted_and_made_again_has_a_new_id_and_the_old_one_is_gone,
+                zones::a_private_and_a_public_zone_of_one_name_are_told_apart,
             }
         }
     };
@@ -74,6 +89,16 @@ macro_rules! battery {
 
 battery!(on_ministack, super::ministack_env);
 battery!(on_sandbox, super::sandbox_env);
+
+/// What MiniStack does not check.
+mod on_sandbox_alone {
+    cases! { super::sandbox_env:
+        kinds::neighbours_that_cannot_stand_together_are_refused_both_ways,
+        kinds::a_simple_set_is_refused_beside_a_weighted_one_and_the_other_way_round,
+        kinds::an_alias_into_the_zone_needs_its_target,
+        shared::a_request_beyond_a_limit_is_refused_with_nothing_applied,
+    }
+}
 
 async fn ministack_env() -> Env {
     static NEXT: AtomicU32 = AtomicU32::new(1);

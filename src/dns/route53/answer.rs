@@ -131,6 +131,10 @@ pub(super) fn api_error(failure: &Failure, asked: Asked<'_>) -> ApiError {
             ApiErrorKind::Credentials,
             format!("the AWS credentials were not accepted: {what}; renew them, and check this machine's clock"),
         ),
+        Class::NoSuchZone if action == "GetChange" => error(
+            ApiErrorKind::NoSuchZone,
+            format!("the hosted zone of {subject} is gone from the account of these credentials; check zone_id"),
+        ),
         Class::NoSuchZone => error(
             ApiErrorKind::NoSuchZone,
             format!("no {subject} in the account of these credentials; check zone_id, and the account or role_arn"),

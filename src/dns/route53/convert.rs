@@ -77,8 +77,6 @@ fn change(change: &Change) -> Result<SdkChange, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_route53::types::AliasTarget;
-
     use super::*;
 
     #[test]
@@ -92,25 +90,58 @@ mod tests {
         }
     }
 
+    fn alias_set(name: &str, healthy: bool) -> ResourceRecordSet {
+        let alias =
+            SdkAliasTarget::builder().hosted_zone_id("ZELB").dns_name(name).evaluate_target_health(healthy).build();
+        ResourceRecordSet::builder().name("a.").r#type(RrType::A).alias_target(alias.unwrap()).build().unwrap()
+    }
+
     #[test]
-    fn a_steered_or_alias_set_is_never_simple() {
-        let plain = || ResourceRecordSet::builder().name("a.").r#type(RrType::A).ttl(60);
-        let alias = AliasTarget::builder()
-            .hosted_zone_id("Z")
-            .dns_name("LB.example.com.")
-            .evaluate_target_health(false)
-            .build()
-            .unwrap();
+    fn a_steered_set_is_never_simple_and_says_what_steers_it() {
         let record = ResourceRecord::builder().value("192.0.2.1").build().unwrap();
-        assert!(live_set(&plain().resource_records(record).build().unwrap()).is_simple());
-        for steered in [
-            plain().set_identifier("blue").weight(1),
-            plain().health_check_id("h"),
-            plain().traffic_policy_instance_id("t"),
-            ResourceRecordSet::builder().name("a.").r#type(RrType::A).alias_target(alias),
-        ] {
-            assert!(!live_set(&steered.build().unwrap()).is_simple());
+        let plain =
+            || ResourceRecordSet::builder().name("a.").r#type(RrType::A).ttl(60).resource_records(record.clone());
+        let live = |set: aws_sdk_route53::types::builders::ResourceRecordSetBuilder| live_set(&set.build().unwrap());
+        let simple = live(plain());
+        assert_eq!(simple, LiveSet::values("A", 60, vec!["192.0.2.1".into()]));
+        assert!(simple.is_simple());
+        let routed = live(plain().set_identifier("blue").weight(1));
+        let checked = live(plain().health_check_id("h"));
+        let policed = live(plain().traffic_policy_instance_id("t"));
+        assert_eq!(routed, LiveSet { routing: Some("blue".into()), ..simple.clone() });
+        assert_eq!(checked, LiveSet { health_check: Some("h".into()), ..simple.clone() });
+        assert_eq!(policed, LiveSet { traffic_policy: Some("t".into()), ..simple });
+        assert!([routed, checked, policed].iter().all(|set| !set.is_simple()));
+    }
+
+    #[test]
+    fn an_alias_is_read_in_one_spelling_and_sent_back_whole() {
+        for healthy in [false, true] {
+            for spelling in ["LB.Example.net.", "lb.example.net"] {
+                let live = live_set(&alias_set(spelling, healthy));
+                let target = AliasTarget {
+                    name: RecordName::new("lb.example.net").unwrap(),
+                    zone_id: ZoneId::new("ZELB"),
+                    evaluate_target_health: healthy,
+                };
+                assert_eq!(live, LiveSet::alias("A", target.clone()));
+                let name = RecordName::new("www.example.com").unwrap();
+                let one = Change { op: ChangeOp::Delete, name, rtype: "A".into(), data: Data::Alias(target) };
+                let sent = batch(&[one], "").unwrap();
+                let sent = sent.changes()[0].resource_record_set().unwrap();
+                assert_eq!(sent.alias_target(), alias_set("lb.example.net.", healthy).alias_target());
+                assert_eq!((sent.ttl(), sent.resource_records().len()), (None, 0));
+            }
         }
+    }
+
+    #[test]
+    fn an_alias_of_a_name_that_cannot_be_spelt_is_no_set_of_values() {
+        let odd = live_set(&alias_set("odd\\100name.example.net.", true));
+        assert!(odd.is_unreadable_alias());
+        assert_eq!((odd.ttl, odd.alias.is_none(), odd.values.len()), (None, true, 0));
+        assert!(!live_set(&alias_set("lb.example.net.", true)).is_unreadable_alias());
+        assert!(!LiveSet::values("A", 60, vec!["192.0.2.1".into()]).is_unreadable_alias());
     }
 
     #[test]

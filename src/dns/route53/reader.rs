@@ -109,11 +109,14 @@ impl Reader {
                 ),
             )),
             several => {
-                let list: Vec<String> = several.iter().map(|zone| described(zone)).collect();
+                let each = |text: fn(&ZoneId, &str) -> String| -> Vec<String> {
+                    several.iter().map(|zone| text(&ZoneId::new(zone.id()), kind(zone))).collect()
+                };
                 Err(other(format!(
-                    "{} hosted zones are named `{name}`: {}; write zone_id = \"…\" to say which one",
+                    "{} hosted zones are named `{name}`: {}; write {} in the policy",
                     several.len(),
-                    list.join(", ")
+                    each(|id, kind| format!("{id} ({kind})")).join(", "),
+                    each(|id, kind| format!("zone_id = \"{id}\" for the {kind} one")).join(" or "),
                 )))
             }
         }
@@ -217,9 +220,8 @@ fn is_private(zone: &HostedZone) -> bool {
     zone.config().is_some_and(|config| config.private_zone())
 }
 
-fn described(zone: &HostedZone) -> String {
-    let kind = if is_private(zone) { "private" } else { "public" };
-    format!("{} ({kind})", ZoneId::new(zone.id()))
+fn kind(zone: &HostedZone) -> &'static str {
+    if is_private(zone) { "private" } else { "public" }
 }
 
 fn zone_info(zone: &HostedZone, servers: Vec<String>) -> Result<ZoneInfo, ApiError> {

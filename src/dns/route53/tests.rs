@@ -8,7 +8,7 @@ mod writing;
 use super::*;
 use crate::dns::ZoneWriter;
 use crate::domain::{RecordName, ZoneId};
-use crate::engine::zone::{Change, ChangeOp, Data, WriteAnswer};
+use crate::engine::zone::{Change, ChangeOp, Data, RefusedCode, WriteAnswer};
 use canned::{Canned, Reply};
 
 async fn connection_to(url: &str) -> Connection {

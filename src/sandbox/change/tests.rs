@@ -1,15 +1,21 @@
 //! The rules of a batch, each shown by the smallest batch that breaks it.
 
 use super::*;
+use crate::sandbox::xml::listed_alias;
 use crate::sandbox::zone::{AliasTarget, Routing, Zone};
 
 fn name(text: &str) -> DnsName {
     DnsName::new(text).unwrap()
 }
 
-/// `NAME TTL TYPE VALUE,VALUE`; with ` id=weight` a weighted set.
+/// `NAME TTL TYPE VALUE,VALUE`; with ` id=weight` a weighted set; `NAME ALIAS TYPE TARGET ZONE`.
 fn set(text: &str) -> RecordSet {
     let fields: Vec<&str> = text.splitn(4, ' ').collect();
+    if fields[1] == "ALIAS" {
+        let (target, zone) = fields[3].split_once(' ').unwrap();
+        let alias = AliasTarget { hosted_zone_id: zone.into(), dns_name: target.into(), evaluate_target_health: false };
+        return RecordSet::alias(name(fields[0]), fields[2], listed_alias(alias));
+    }
     let (values, weight) = match fields[3].split_once(" id=") {
         Some((values, weight)) => (values, Some(weight)),
         None => (fields[3], None),
@@ -38,19 +44,28 @@ fn batch(text: &str) -> Batch {
     Batch { comment: None, changes: text.split(';').map(change).collect() }
 }
 
+/// As the zone Z1, beside a zone Z9.
+fn run(zone: &DnsName, sets: &Sets, batch: &Batch) -> Result<Sets, Refusal> {
+    let mut other = Zone::new("Z9".into(), name("other.example"), "other".into(), None);
+    let lb = set("lb.other.example 60 A 192.0.2.50");
+    other.sets = Arc::new(std::iter::once((lb.key(), Arc::new(lb))).collect());
+    let ours = Zone::new("Z1".into(), zone.clone(), "ref".into(), None);
+    apply(Place { id: "Z1", zone, all: &[ours, other] }, sets, batch)
+}
+
 fn zone() -> (DnsName, Sets) {
     let zone = Zone::new("Z1".into(), name("example.com"), "ref".into(), None);
     let before = "CREATE www.example.com 30 A 192.0.2.1,192.0.2.2; \
                   CREATE www._failoverd.example.com 60 TXT \"e=41\"; \
                   CREATE alias.example.com 30 CNAME www.example.com; \
                   CREATE pool.example.com 30 A 192.0.2.9 id=10";
-    let sets = apply(&zone.name, &zone.sets, &batch(before)).unwrap();
+    let sets = run(&zone.name, &zone.sets, &batch(before)).unwrap();
     (zone.name, sets)
 }
 
 fn message(text: &str) -> String {
     let (zone, sets) = zone();
-    let refusal = apply(&zone, &sets, &batch(text)).expect_err(text);
+    let refusal = run(&zone, &sets, &batch(text)).expect_err(text);
     assert_eq!(refusal.code(), "InvalidChangeBatch", "{text}");
     refusal.message()
 }
@@ -166,9 +181,9 @@ fn a_stale_fence_changes_nothing_and_a_right_one_everything() {
              UPSERT www.example.com 30 A 192.0.2.77"
         ))
     };
-    let next = apply(&zone, &sets, &fenced("41", "42")).unwrap();
+    let next = run(&zone, &sets, &fenced("41", "42")).unwrap();
     assert_eq!(next[&set("www.example.com 30 A x").key()].values, ["192.0.2.77"]);
-    let stale = apply(&zone, &next, &fenced("41", "43")).expect_err("the fence is at 42");
+    let stale = run(&zone, &next, &fenced("41", "43")).expect_err("the fence is at 42");
     assert!(stale.message().contains("do not match the current values"));
 }
 
@@ -184,7 +199,7 @@ fn legal_edits_are_applied() {
         "DELETE alias.example.com 30 CNAME www.example.com; CREATE alias.example.com 30 A 192.0.2.1",
         "UPSERT example.com 300 NS ns.example.net.",
     ] {
-        apply(&zone, &sets, &batch(text)).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
+        run(&zone, &sets, &batch(text)).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
     }
 }
 
@@ -193,7 +208,7 @@ fn an_upsert_counts_twice_against_both_limits() {
     let (zone, sets) = zone();
     let many = |action: &str, n: usize, value: &dyn Fn(usize) -> String| {
         let lines: Vec<String> = (0..n).map(|i| format!("{action} n{i}.example.com 30 TXT \"{}\"", value(i))).collect();
-        apply(&zone, &sets, &batch(&lines.join("; "))).map_err(|refusal| refusal.message())
+        run(&zone, &sets, &batch(&lines.join("; "))).map_err(|refusal| refusal.message())
     };
     let short = |i: usize| i.to_string();
     assert!(many("CREATE", 1000, &short).is_ok());
@@ -202,9 +217,79 @@ fn an_upsert_counts_twice_against_both_limits() {
     assert_eq!(many("UPSERT", 501, &short).unwrap_err(), "[Number of records limit of 1000 exceeded.]");
     let fat = |_: usize| "x".repeat(198);
     assert!(many("CREATE", 160, &fat).is_ok(), "160 × 200 = 32,000");
-    assert_eq!(many("CREATE", 161, &fat).unwrap_err(), "[Number of characters limit of 32000 exceeded.]");
+    assert_eq!(many("CREATE", 161, &fat).unwrap_err(), "[RDATA character limit of 32000 exceeded.]");
     assert!(many("UPSERT", 80, &fat).is_ok());
-    assert_eq!(many("UPSERT", 81, &fat).unwrap_err(), "[Number of characters limit of 32000 exceeded.]");
+    assert_eq!(many("UPSERT", 81, &fat).unwrap_err(), "[RDATA character limit of 32000 exceeded.]");
+}
+
+#[test]
+fn an_alias_must_lead_to_a_set_of_its_type_and_never_back() {
+    let targets = |target: &str, zone: &str, why: &str| {
+        format!("Tried to create an alias that targets {target}, type A in zone {zone}, but {why}")
+    };
+    let missing = "that target was not found";
+    let outside = "the alias target name does not lie within the target zone";
+    let looped = |rtype: &str, name: &str| {
+        format!(
+            "RRSet of type {rtype} with DNS name {name} is not permitted as it creates a CNAME or alias loop in the zone."
+        )
+    };
+    let cases = [
+        ("CREATE a.example.com ALIAS A nix.example.com Z1", vec![targets("nix.example.com.", "Z1", missing)]),
+        ("CREATE a.example.com ALIAS A alias.example.com Z1", vec![targets("alias.example.com.", "Z1", missing)]),
+        (
+            "CREATE a.example.com ALIAS A lb.example.net Z1",
+            vec![targets("lb.example.net.", "Z1", outside), targets("lb.example.net.", "Z1", missing)],
+        ),
+        (
+            "CREATE a.example.com ALIAS A www.example.com ZELB",
+            vec![targets("www.example.com.", "ZELB", outside), targets("www.example.com.", "ZELB", missing)],
+        ),
+        ("CREATE a.example.com ALIAS A nix.other.example Z9", vec![targets("nix.other.example.", "Z9", missing)]),
+        (
+            "CREATE a.example.com ALIAS A b.example.com Z1; CREATE b.example.com 30 A 192.0.2.1",
+            vec![targets("b.example.com.", "Z1", missing)],
+        ),
+        ("UPSERT www.example.com ALIAS A WWW.example.com Z1", vec![looped("A", "www.example.com.")]),
+        (
+            "CREATE a.example.com ALIAS A a.example.com Z1",
+            vec![targets("a.example.com.", "Z1", missing), looped("A", "a.example.com.")],
+        ),
+        (
+            "CREATE a.example.com ALIAS A www.example.com Z1; UPSERT www.example.com ALIAS A a.example.com Z1",
+            vec![looped("A", "www.example.com.")],
+        ),
+        ("CREATE c.example.com 30 CNAME c.example.com", vec![looped("CNAME", "c.example.com.")]),
+        (
+            "CREATE c.example.com 30 CNAME d.example.com; CREATE d.example.com 30 CNAME c.example.com",
+            vec![looped("CNAME", "d.example.com.")],
+        ),
+        (
+            "CREATE pool.example.com ALIAS A www.example.com Z1",
+            vec![
+                "RRSet with DNS name pool.example.com., type A cannot be created as other RRSets exist with the same \
+                 name and type."
+                    .into(),
+            ],
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(message(text), format!("[{}]", wanted.join(", ")), "{text}");
+    }
+    let (zone, sets) = zone();
+    for text in [
+        "CREATE a.example.com ALIAS A www.example.com Z1",
+        "CREATE a.example.com ALIAS A lb.other.example Z9",
+        "CREATE a.example.com ALIAS A lb.example.net ZELB; CREATE a.example.com ALIAS AAAA lb.example.net ZELB",
+        "CREATE a.example.com ALIAS A lb.example.net ZELB; CREATE a.example.com 30 AAAA 2001:db8::1",
+        "CREATE example.com ALIAS A www.example.com Z1",
+        "CREATE a.example.com ALIAS CNAME alias.example.com Z1",
+        "CREATE b.example.com 30 A 192.0.2.1; CREATE a.example.com ALIAS A b.example.com Z1",
+        "UPSERT www.example.com ALIAS A lb.example.net ZELB",
+        "CREATE a.example.com ALIAS A www.example.com Z1; CREATE b.example.com ALIAS A a.example.com Z1",
+    ] {
+        run(&zone, &sets, &batch(text)).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
+    }
 }
 
 #[test]
@@ -216,9 +301,9 @@ fn an_alias_is_deleted_only_by_its_exact_self() {
         |host: &str| AliasTarget { hosted_zone_id: "Z2".into(), dns_name: host.into(), evaluate_target_health: false };
     alias.alias = Some(to("lb.example.net."));
     let one = |action, set: &RecordSet| Batch { comment: None, changes: vec![Change { action, set: set.clone() }] };
-    let with = apply(&zone, &sets, &one(Action::Create, &alias)).unwrap();
+    let with = run(&zone, &sets, &one(Action::Create, &alias)).unwrap();
     let mut other = alias.clone();
     other.alias = Some(to("other.example.net."));
-    assert!(apply(&zone, &with, &one(Action::Delete, &other)).is_err());
-    assert_eq!(apply(&zone, &with, &one(Action::Delete, &alias)).unwrap(), sets);
+    assert!(run(&zone, &with, &one(Action::Delete, &other)).is_err());
+    assert_eq!(run(&zone, &with, &one(Action::Delete, &alias)).unwrap(), sets);
 }

@@ -38,11 +38,16 @@ pub async fn rig_with(config: SandboxConfig) -> Rig {
 }
 
 pub fn client(url: &str, timeout: Duration) -> Client {
+    client_as("any", url, timeout)
+}
+
+/// With an access key of its own.
+pub fn client_as(key: &str, url: &str, timeout: Duration) -> Client {
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_sdk_route53::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+        .credentials_provider(Credentials::new(key, "any", None, None, "test"))
         .endpoint_url(url)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().operation_timeout(timeout).build())

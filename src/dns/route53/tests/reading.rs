@@ -90,9 +90,22 @@ async fn a_zone_is_found_by_name_or_id_and_a_doubtful_one_is_refused() {
             vec![by_name(&[ours.clone(), private])],
             Err((
                 ApiErrorKind::Other,
-                "2 hosted zones are named `example.com`: Z1 (public), Z2 (private); write zone_id",
+                "2 hosted zones are named `example.com`: Z1 (public), Z2 (private); write zone_id = \"Z1\" for the \
+                 public one or zone_id = \"Z2\" for the private one in the policy",
             )),
             &["GET "],
+        ),
+        (
+            by(Some("Example.COM."), None),
+            false,
+            vec![by_name(&[
+                zone_xml("Z4", "wwwexample.com.", false),
+                zone_xml("Z5", "example.com.au.", false),
+                zone_xml("Z6", "0\\057example.com.", false),
+                zone_xml("Z1", "ex\\141mple.com.", false),
+            ])],
+            found(&[]),
+            &["GET /2013-04-01/hostedzonesbyname?dnsname=example.com."],
         ),
         (
             by(Some("example.com"), None),
@@ -246,6 +259,7 @@ async fn a_change_is_pending_in_sync_or_vanished() {
         Reply::Http(404, wrapped("NoSuchChange", "x")),
         info("LOST"),
         Reply::Http(400, wrapped("Throttling", "x")),
+        Reply::Http(404, wrapped("NoSuchHostedZone", "x")),
     ];
     let canned = Canned::start(replies).await;
     let reader = canned.connection().await.reader();
@@ -254,5 +268,28 @@ async fn a_change_is_pending_in_sync_or_vanished() {
     assert_eq!(reader.change_status("C1").await, Ok(ChangeStatus::Vanished));
     assert_eq!(reader.change_status("C1").await.unwrap_err().kind, ApiErrorKind::Other);
     assert_eq!(reader.change_status("C1").await.unwrap_err().kind, ApiErrorKind::Throttled);
+    let gone = reader.change_status("C1").await.unwrap_err();
+    assert_eq!(gone.kind, ApiErrorKind::NoSuchZone);
+    assert!(gone.message.contains("the hosted zone of change/C1 is gone"), "{}", gone.message);
     assert!(canned.requests().iter().all(|(line, _)| line.starts_with("GET /2013-04-01/change/C1 ")));
+}
+
+#[tokio::test]
+async fn a_zone_that_is_gone_is_named_so_by_every_reading_and_by_a_write() {
+    let canned = Canned::start(vec![Reply::Http(404, wrapped("NoSuchHostedZone", "No hosted zone found"))]).await;
+    let reader = canned.connection().await.reader();
+    let zone = ZoneId::new("Z1");
+    let by_id = ZoneRef { name: None, id: Some(zone.clone()) };
+    let read = reader.read_record(&zone, &name("www.example.com"), &name("www._failoverd.example.com")).await;
+    let errors = [
+        reader.resolve_zone(&by_id, true).await.unwrap_err(),
+        read.result.unwrap_err(),
+        reader.list_zone(&zone).await.result.unwrap_err(),
+        reader.change_status("C1").await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind, ApiErrorKind::NoSuchZone, "{}", error.message);
+    }
+    let answer = write(&canned.connection().await).await;
+    assert!(matches!(answer, WriteAnswer::Refused { code: RefusedCode::NoSuchZone, .. }), "{answer:?}");
 }

@@ -21,6 +21,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// A move that was accepted shows itself within this time, or there is nothing to move.
 const SHOWS: Duration = Duration::from_secs(2);
 
+/// A move that was given up is taken for the end only after this: another may go first.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+
 /// After a contradiction the move back begins within this time, or there is none.
 const ROLLBACK_BEGINS: Duration = Duration::from_secs(15);
 
@@ -46,15 +49,18 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
     let mut told = String::new();
     let mut contradicted: Option<Instant> = None;
     let mut moving = false;
+    let mut still: Option<Instant> = None;
     loop {
         // A daemon that restarts goes on with the move; it is asked again.
         if let Ok(Ok(report)) = line.report(policy).await {
             if let Some(now) = &report.moving {
-                moving = true;
+                (moving, still) = (true, None);
                 tell(&mut told, begun, now);
             } else if let Some(last) = report.last_move.as_ref().filter(|m| Some(name_of(m)) != before.last) {
                 tell(&mut told, begun, last);
+                let since = *still.get_or_insert_with(Instant::now);
                 match verdict(policy, last) {
+                    Some(_) if last.phase == MovePhase::NotApplied && since.elapsed() < GIVEN_UP => {}
                     Some(done) => return done,
                     None if last.phase == MovePhase::Contradicted => {
                         let since = *contradicted.get_or_insert_with(Instant::now);
@@ -65,7 +71,9 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
                     None => {}
                 }
             } else if moving {
-                return Err(vanished(line, &report, before).await);
+                if still.get_or_insert_with(Instant::now).elapsed() >= GIVEN_UP {
+                    return Err(vanished(line, &report, before).await);
+                }
             } else if begun.elapsed() > SHOWS {
                 return match said_since(line, policy, before).await {
                     Some(text) => Err(refused(policy, &text)),

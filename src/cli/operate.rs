@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::control::client::{AskError, person};
 use crate::control::protocol::{Answer, Request};
 use crate::domain::Health;
-use crate::engine::report::{LiveState, Report};
+use crate::engine::report::{LiveState, Report, TargetReport};
 use crate::runtime::assembly::StartError;
 use crate::runtime::hand::{self, Needs};
 use crate::store::LockError;
@@ -24,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a controller in this process looks at the targets before it is asked to move.
 const LOOKS: Duration = Duration::from_secs(30);
+
+/// Time after the deadline of a command for it to end by itself.
+const SLACK: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: failoverd freeze web --reason \"database migration until 14:00\"")]
@@ -192,7 +195,8 @@ fn about(mut config: Config, subject: Option<&str>) -> Config {
 
 /// Carries an errand out by a controller in this process.
 pub async fn from_here(config: &Config, needs: Needs, errand: &Errand) -> Result<Done, StartError> {
-    let deadline = Instant::now() + errand.deadline;
+    // Whoever follows has a word to say about its own deadline first.
+    let deadline = Instant::now() + errand.deadline + SLACK;
     let attended = hand::attended(config, needs, person(), deadline, |local| async move {
         let line = Line::Here(local);
         wait_until_ready(&line, config, &errand.request, deadline).await;
@@ -226,17 +230,16 @@ async fn wait_until_ready(line: &Line, config: &Config, request: &Request, deadl
     if matches!(request, Request::Freeze { .. }) {
         return;
     }
-    let judges = matches!(
-        request,
-        Request::Adopt { .. }
-            | Request::Switch { .. }
-            | Request::Failback { .. }
-            | Request::Drain { .. }
-            | Request::Apply { .. }
-    );
     let looks = deadline.min(Instant::now() + LOOKS);
+    // Only what the command asks about: what else is found out may set off a move of its own first.
+    let named = |target: &TargetReport| match request {
+        Request::Adopt { .. } | Request::Failback { .. } | Request::Drain { .. } => true,
+        Request::Switch { to, .. } => to.iter().any(|name| name == target.name.as_str()),
+        Request::Apply { plan, .. } => plan.to.iter().any(|name| name == target.name.as_str()),
+        _ => false,
+    };
     let ready = |report: &Report| {
-        let judged = !judges || report.targets.iter().all(|t| t.health != Health::Unknown);
+        let judged = report.targets.iter().filter(|t| named(t)).all(|t| t.health != Health::Unknown);
         report.live != LiveState::NotRead && judged
     };
     for policy in &config.policies {

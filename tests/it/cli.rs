@@ -1,6 +1,8 @@
 //! Commands of the real binary: exit codes, what they print, what they leave behind.
 
+mod force;
 mod hands;
+mod moves;
 mod orphans;
 pub mod place;
 

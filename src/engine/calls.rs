@@ -10,7 +10,7 @@ use super::batch::Weight;
 use super::evacuation;
 use super::fence;
 use super::fleet::Fleet;
-use super::intent::IntentId;
+use super::intent::{IntentId, Kind};
 use super::state::{Pending, PolicyState};
 use super::zone::{ApiError, Change, ChangeOp, ChangeStatus, WriteAnswer};
 use super::{switch, verify};
@@ -51,7 +51,7 @@ impl Fleet {
                 let write = p.write.as_ref()?;
                 let zone = self.shared.zones.get(p.zone.index())?;
                 let due = write.ready_at()? <= now.mono && zone.in_flight.is_none() && zone.info.is_some();
-                due.then_some((p.zone, !write.is_burn(), -p.policy.importance, idx))
+                due.then_some((p.zone, !write.is_burn(), write.turn(p.policy.importance), idx))
             })
             .collect();
         ready.sort_unstable();
@@ -90,11 +90,17 @@ impl Fleet {
         };
         let mut room = Weight::default();
         let mut most = usize::MAX;
+        let mut rehearsal = false;
         let (mut members, mut changes, mut comments) = (Vec::new(), Vec::new(), Vec::new());
         for idx in ready {
             let Some(write) = self.state(idx).and_then(|p| p.write.as_ref()) else { continue };
             let intent = write.intent.id.clone();
             let (weight, cap) = (write.weight(), write.cap());
+            // A rehearsal must not get a move refused.
+            let rehearses = write.intent.kind == Kind::Rehearse;
+            if !members.is_empty() && rehearses != rehearsal {
+                continue;
+            }
             let fits = room.plus(weight);
             // A write too big for any request goes alone: the provider says what is wrong with it.
             let alone = members.is_empty();
@@ -103,6 +109,7 @@ impl Fleet {
             }
             let Some(Some((mine, comment))) = self.with(idx, now, out, switch::send) else { continue };
             room = fits.unwrap_or(weight);
+            rehearsal = rehearses;
             most = most.min(cap);
             members.push((idx, intent));
             changes.push(mine);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ClusterName, Members, Outcome, PolicyIdx, RecordType, TargetIdx, Tick, WitnessIdx, ZoneIdx};
+use crate::domain::{
+    ClusterName, Members, Outcome, PolicyIdx, RecordType, TargetIdx, Tick, UnixMs, WitnessIdx, ZoneIdx,
+};
 
 use super::action::BatchId;
 use super::intent::{IntentId, Kind};
@@ -71,8 +73,10 @@ pub enum Event {
         zone: ZoneIdx,
         servers: Option<Vec<String>>,
     },
-    /// The schedule of `[rehearsal]` fired.
-    RehearsalDue,
+    /// The schedule of `[rehearsal]` fired at `since`: whose write path was not walked since is due.
+    RehearsalDue {
+        since: UnixMs,
+    },
     /// The failback window of a policy opened or closed.
     Window {
         policy: PolicyIdx,

@@ -463,7 +463,8 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         }
         Event::Command { id, command } => fleet.command(now, out, id, &command),
         Event::Delegated { zone, servers } => fleet.delegated(now, out, zone, servers),
-        Event::RehearsalDue | Event::Wake => {}
+        Event::RehearsalDue { since } => fleet.rehearsal_due(now, out, since),
+        Event::Wake => {}
     }
     fleet.finish(now, out);
 }

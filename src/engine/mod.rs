@@ -27,6 +27,7 @@ mod peer;
 pub mod plan;
 mod planned;
 mod policy;
+mod rehearse;
 pub mod report;
 mod resolve;
 mod select;

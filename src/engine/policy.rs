@@ -17,6 +17,7 @@ use super::journal::{PolicySnapshot, TransitionKind};
 use super::live::{Live, View};
 use super::notice::{Moved, NoticeKind, Severity};
 use super::planned::{self, Planned};
+use super::rehearse::{self, Rehearsals};
 use super::report::{Refusal, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Words};
@@ -78,6 +79,7 @@ impl PolicyState {
             drained: restored.map(|r| r.drained.clone()).unwrap_or_default(),
             obstacles: Vec::new(),
             rehearsal: restored.and_then(|r| r.rehearsal.clone()),
+            rehearsals: Rehearsals::default(),
             policy,
         }
     }
@@ -241,6 +243,7 @@ impl PolicyState {
     pub(super) fn evaluate(&mut self, cx: &mut Cx) {
         self.settle_doubt(cx);
         self.watch_record(cx);
+        rehearse::tick(self, cx);
         switch::tick(self, cx);
         verify::tick(self, cx);
         self.carry_out_hands(cx);
@@ -460,6 +463,7 @@ impl PolicyState {
             self.write.as_ref().and_then(Writing::wake),
             self.hand_wake(),
             self.planned.as_ref().and_then(Planned::wake),
+            self.rehearsals.wake(verify),
             self.brakes.hold_down_until,
             cx.shared.evacuation.over_at(&cx.shared.settings.guard),
             self.brakes.peer_until,

@@ -25,6 +25,7 @@ use super::journal::{
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
 use super::planned::Planned;
+use super::rehearse::Rehearsals;
 use super::report::{MoveReport, Obstacle, Rule};
 use super::sight::Sight;
 use super::switch::Writing;
@@ -160,6 +161,7 @@ pub(super) struct PolicyState {
     /// What stands in the way in the zone, as last rehearsed.
     pub obstacles: Vec<Obstacle>,
     pub rehearsal: Option<RehearsalSnapshot>,
+    pub rehearsals: Rehearsals,
 }
 
 /// From the first counted failure of the active target until it is judged or calm again.

@@ -18,6 +18,7 @@ use super::notice::{NoticeKind, Severity};
 use super::own::{Claim, grounds};
 use super::plan::Plan;
 use super::planned;
+use super::rehearse;
 use super::report::{MovePhase, Rule};
 use super::select::{Want, wanted};
 use super::state::{Cx, PolicyState, Shared, Urgency, Words};
@@ -73,6 +74,11 @@ impl Writing {
     /// What it takes of a request's room.
     pub fn weight(&self) -> Weight {
         self.plan_to_send().map(|plan| Weight::of(&plan.changes())).unwrap_or_default()
+    }
+
+    /// Lower goes first in its zone; rehearsals last.
+    pub fn turn(&self, importance: i32) -> i32 {
+        if self.intent.kind == Kind::Rehearse { i32::MAX } else { importance.saturating_neg() }
     }
 
     pub fn cap(&self) -> usize {
@@ -190,6 +196,7 @@ pub(super) fn start_on(
     to: Option<Members>,
     why: &str,
 ) -> Result<(), String> {
+    rehearse::give_way(p, cx, "another write goes first");
     if p.write.is_some() {
         return Err("another write of this policy has no outcome yet".into());
     }
@@ -472,5 +479,6 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
         p.dirty = true;
         planned::not_written(p, cx, &write.intent);
         p.hand_failed(&write.intent);
+        rehearse::closed(p, cx, &write.intent, None);
     }
 }

@@ -16,12 +16,13 @@ use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::live::token_of;
 use super::notice::{Clocks, Moved, NoticeKind, Severity};
+use super::rehearse;
 use super::report::{MovePhase, MoveReport};
 use super::state::{Cx, Incident, Pending, PolicyState, Urgency, Words};
 use super::switch::Writing;
 use super::zone::{ApiError, ChangeStatus};
 
-pub(super) use evidence::{ProvenBy, answers, by_name, proven_by};
+pub(super) use evidence::{Agrees, ProvenBy, answers, ask_everybody, by_name, compare, proven_by};
 
 const POLL: Duration = Duration::from_secs(2);
 /// A reading this young says what stands.
@@ -125,6 +126,7 @@ impl Settling {
 
     fn follow(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) -> Settling {
         let now = cx.now.mono;
+        rehearse::accepted(p, &write.intent.id, now);
         let to = members_of(p, &write.intent.to);
         let proof = to.filter(|_| write.intent.kind.publishes()).map(|to| Proof {
             probes: to.iter().map(MemberProbe::new).collect(),
@@ -260,6 +262,7 @@ impl Settling {
             self.intent.outcome = Some(outcome);
             p.record_intent(cx, &self.intent);
             p.dirty = true;
+            rehearse::closed(p, cx, &self.intent, self.clocks.insync);
         }
     }
 

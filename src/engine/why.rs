@@ -192,6 +192,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
     }
     let calm = p.health.iter().all(|h| h.is_settled());
     if p.write.is_some()
+        || p.rehearsals.is_open(now)
         || p.hand_goes_first()
         || p.planned.is_some()
         || !p.settling.is_empty()

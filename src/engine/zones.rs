@@ -237,13 +237,13 @@ fn mismatch(info: &ZoneInfo, world: &[String]) -> Option<(Obstacle, Severity)> {
         list.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect()
     };
     let (ours, theirs) = (normal(&info.name_servers), normal(world));
-    if ours == theirs || theirs.is_empty() {
+    if ours == theirs {
         return None;
     }
     let listed = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+    let asked = if theirs.is_empty() { "nobody".to_owned() } else { listed(&theirs) };
     let facts = format!(
-        "the world asks {} about {}, but the zone ({}) is served by {}",
-        listed(&theirs),
+        "the world asks {asked} about {}, but the zone ({}) is served by {}",
         info.name,
         info.id,
         listed(&ours)

@@ -240,11 +240,12 @@ impl Controller {
 
     /// Walks a rehearsal now, when one is due.
     pub fn rehearse_if_due(&mut self) -> bool {
-        let due = self.drill.as_mut().is_some_and(|drill| drill.is_due(self.clock.now().wall));
-        if due {
-            self.feed(Event::RehearsalDue);
+        let now = self.clock.now().wall;
+        let fired = self.drill.as_mut().and_then(|drill| drill.fired(now));
+        if let Some(since) = fired {
+            self.feed(Event::RehearsalDue { since });
         }
-        due
+        fired.is_some()
     }
 
     /// Starts nothing new, waits for answers in flight and for what must be on disk, at most

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use crate::dns::{Called, ZoneReader};
 use crate::domain::{
-    FleetSettings, Outcome, Policy, PolicyIdx, TargetIdx, UnknownReason, Witness, WitnessIdx, ZoneRef,
+    FleetSettings, Outcome, Policy, PolicyIdx, RecordName, TargetIdx, UnknownReason, Witness, WitnessIdx, ZoneIdx,
+    ZoneRef,
 };
 use crate::engine::action::{Action, ApiCall};
 use crate::engine::event::{CommandReply, Event, Probed, ServerAnswer, Witnessed};
@@ -159,7 +160,7 @@ impl Dispatch {
             Action::Call(call) => self.read(call),
             Action::AskOne { policy } => self.ask_one(policy),
             Action::AskAll { policy } => self.ask_all(policy),
-            Action::LookUpDelegation { .. } => {}
+            Action::LookUpDelegation { zone, name } => self.look_up_delegation(zone, name),
             Action::ProbeByName { policy, target, address } => self.probe_by_name(policy, target, address),
         }
     }
@@ -290,6 +291,12 @@ impl Dispatch {
         };
         let answers = move |(asked, answers)| Wakeup::event(Event::Answers { policy: idx, asked, answers });
         self.answer(work, answers, move |_| (begun, Vec::new()));
+    }
+
+    fn look_up_delegation(&self, zone: ZoneIdx, name: RecordName) {
+        let senses = self.tools.senses.clone();
+        let work = async move { senses.delegation(&name).await };
+        self.answer(work, move |servers| Wakeup::event(Event::Delegated { zone, servers }), |_| None);
     }
 
     fn probe_by_name(&self, policy: PolicyIdx, target: TargetIdx, address: Option<IpAddr>) {

@@ -5,6 +5,9 @@ use crate::config::calendar::{Schedule, next_after};
 use crate::domain::UnixMs;
 use crate::engine::journal::Restored;
 
+/// Most firings looked at to find the last one.
+const STEPS: usize = 10_000;
+
 /// The next rehearsal.
 #[derive(Clone, Debug)]
 pub struct Drill {
@@ -29,13 +32,17 @@ impl Drill {
         Some(Drill { schedule, next })
     }
 
-    /// True once for all firings up to `now`.
-    pub fn is_due(&mut self, now: UnixMs) -> bool {
-        let due = self.next.is_some_and(|next| next <= now);
-        if due {
-            self.next = next_after(&self.schedule, now);
+    /// The last firing up to `now`; told once for all there were since the last question.
+    pub fn fired(&mut self, now: UnixMs) -> Option<UnixMs> {
+        let mut last = self.next.filter(|next| *next <= now)?;
+        for _ in 0..STEPS {
+            match next_after(&self.schedule, last).filter(|next| *next <= now) {
+                Some(next) => last = next,
+                None => break,
+            }
         }
-        due
+        self.next = next_after(&self.schedule, now);
+        Some(last)
     }
 }
 
@@ -88,9 +95,9 @@ mod tests {
         ] {
             let restored = Restored { snapshots, open_intents: vec![] };
             let mut drill = Drill::new(Some(schedule), &restored, UnixMs(now)).unwrap();
-            assert_eq!(drill.is_due(UnixMs(now)), due, "{restored:?}");
-            assert!(!drill.is_due(UnixMs(now)), "told once");
-            assert!(drill.is_due(UnixMs(now + DAY)), "and again the next day");
+            assert_eq!(drill.fired(UnixMs(now)).is_some(), due, "{restored:?}");
+            assert!(drill.fired(UnixMs(now)).is_none(), "told once");
+            assert!(drill.fired(UnixMs(now + DAY)).is_some(), "and again the next day");
         }
         assert!(Drill::new(None, &Restored::default(), UnixMs(0)).is_none());
     }

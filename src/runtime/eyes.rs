@@ -80,4 +80,8 @@ impl Senses for Eyes {
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>> {
         Box::pin(query::resolve_servers(names, DNS_PORT))
     }
+
+    fn delegation<'a>(&'a self, zone: &'a RecordName) -> BoxFuture<'a, Option<Vec<String>>> {
+        Box::pin(query::delegation(zone))
+    }
 }

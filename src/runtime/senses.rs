@@ -28,4 +28,8 @@ pub trait Senses: Send + Sync + 'static {
 
     /// Addresses of name servers, by the system's resolver; those that cannot be resolved are left out.
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>>;
+
+    /// Host names of the servers that the world asks about `zone`, bounded in time; `None` when it
+    /// cannot be told.
+    fn delegation<'a>(&'a self, zone: &'a RecordName) -> BoxFuture<'a, Option<Vec<String>>>;
 }

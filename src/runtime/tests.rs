@@ -126,6 +126,12 @@ impl Senses for World {
             DnsAnswer::Nothing
         })
     }
+    fn delegation<'a>(&'a self, zone: &'a RecordName) -> BoxFuture<'a, Option<Vec<String>>> {
+        Box::pin(async move {
+            self.go_wrong().await;
+            Some(vec![format!("ns1.{zone}")])
+        })
+    }
     fn resolve_servers<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Vec<SocketAddr>> {
         Box::pin(async {
             self.go_wrong().await;
@@ -238,6 +244,7 @@ async fn an_adapter_that_panics_or_hangs_is_answered_too() {
             Action::AskOne { policy },
             Action::AskAll { policy },
             Action::ProbeByName { policy, target: TargetIdx(0), address: Some(address) },
+            Action::LookUpDelegation { zone: ZoneIdx(3), name: RecordName::new("example.com").unwrap() },
             write(),
         ];
         for action in actions {
@@ -252,6 +259,7 @@ async fn an_adapter_that_panics_or_hangs_is_answered_too() {
                     Event::Synced { result, .. } => result.is_err(),
                     Event::Observed { answers, .. } | Event::Answers { answers, .. } => answers.is_empty(),
                     Event::ByName { probe, .. } => matches!(probe.outcome, Outcome::Unknown(_)),
+                    Event::Delegated { servers, .. } => servers.is_none(),
                     Event::Answered { answer, .. } => matches!(answer, WriteAnswer::Ambiguous(_)),
                     _ => false,
                 },
@@ -290,6 +298,10 @@ async fn every_action_is_answered_by_its_event() {
     dispatch.carry_out(Action::ProbeByName { policy, target: TargetIdx(1), address: Some(address) });
     let Event::ByName { probe, .. } = next_event(&mut wakeups).await else { panic!() };
     assert_eq!((probe.target, probe.outcome), (TargetIdx(1), Outcome::Up));
+
+    dispatch.carry_out(Action::LookUpDelegation { zone: ZoneIdx(3), name: name.clone() });
+    let found = Event::Delegated { zone: ZoneIdx(3), servers: Some(vec!["ns1.www.example.com".into()]) };
+    assert_eq!(next_event(&mut wakeups).await, found);
 
     dispatch.carry_out(Action::Persist { seq: 4, entry: JournalEntry::default() });
     assert_eq!(next_event(&mut wakeups).await, Event::Persisted { seq: 4 });

@@ -9,6 +9,7 @@ use super::super::intent::{IntentOutcome, Kind};
 use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::plan::Plan;
+use super::super::rehearse;
 use super::super::state::{Cx, PolicyState, Urgency, Words, WriteTrouble};
 use super::super::zone::{RefusedCode, WriteAnswer};
 use super::{Phase, accepted, close};
@@ -129,6 +130,9 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
         p.live.stale = true;
         return;
     }
+    if kind == Kind::Rehearse {
+        rehearse::refused(p, cx, code, &message);
+    }
     if code == RefusedCode::Precondition {
         p.live.stale = true;
         p.read_now(cx, Urgency::FenceRead);
@@ -137,6 +141,10 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
         if p.precondition_failures < 2 {
             return;
         }
+    }
+    // A rehearsal is told as one, and must hold back no move.
+    if kind == Kind::Rehearse {
+        return;
     }
     let tries = p.write_trouble.as_ref().map_or(0, |t| t.tries) + 1;
     let wait = Duration::from_secs(60 * u64::from(tries.min(5)));

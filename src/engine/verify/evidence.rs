@@ -4,11 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::domain::{Content, NameServers, Outcome, TargetIdx, Tick};
+use crate::domain::{AddressSet, Content, NameServers, Outcome, TargetIdx, Tick};
 
 use super::super::action::Action;
 use super::super::event::ServerAnswer;
 use super::super::live::View;
+use super::super::rehearse;
 use super::super::state::{Cx, PolicyState, Shared, Urgency};
 use super::super::zone::DnsAnswer;
 use super::{Settling, each, tick};
@@ -46,6 +47,20 @@ pub(super) fn ask(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     if proven_by(p, cx.shared) != ProvenBy::Servers || proof.asking.is_some() || proof.next_ask > cx.now.mono {
         return;
     }
+    match ask_everybody(p, cx) {
+        Ok(()) => {}
+        Err(later) => {
+            proof.next_ask = later;
+            return;
+        }
+    }
+    proof.asking = Some(cx.now.mono);
+    proof.asks += 1;
+    proof.next_ask = cx.now.mono + if proof.asks < 10 { ASK_FIRST } else { ASK };
+}
+
+/// One round of questions to every server; the error is when the next may be asked.
+pub(in crate::engine) fn ask_everybody(p: &PolicyState, cx: &mut Cx) -> Result<(), Tick> {
     let servers = match &cx.shared.settings.verify.name_servers {
         NameServers::These(list) => list.len(),
         NameServers::Delegation => {
@@ -55,13 +70,33 @@ pub(super) fn ask(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     let questions = servers.max(1) * p.policy.records.len() * p.policy.record_types().len();
     let questions = u32::try_from(questions).unwrap_or(u32::MAX);
     if !cx.shared.proofs.take(questions, cx.now.mono) {
-        proof.next_ask = cx.shared.proofs.ready_at(questions, cx.now.mono);
-        return;
+        return Err(cx.shared.proofs.ready_at(questions, cx.now.mono));
     }
-    proof.asking = Some(cx.now.mono);
-    proof.asks += 1;
-    proof.next_ask = cx.now.mono + if proof.asks < 10 { ASK_FIRST } else { ASK };
     cx.out.push(Action::AskAll { policy: p.idx });
+    Ok(())
+}
+
+/// What one answer says about `want`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Agrees {
+    Yes,
+    No,
+    /// No usable answer.
+    Unknown,
+}
+
+pub(in crate::engine) fn compare(answer: &ServerAnswer, want: &Content) -> Agrees {
+    let wanted = |all: &AddressSet| answer.rtype.family().and_then(|family| all.of(family));
+    match (&answer.answer, want) {
+        (DnsAnswer::Failed(_), _) => Agrees::Unknown,
+        (DnsAnswer::Addresses { set, .. }, Content::Addresses(all))
+            if wanted(all).is_some_and(|w| w.iter().eq(set.iter().copied())) =>
+        {
+            Agrees::Yes
+        }
+        (DnsAnswer::Name(name), Content::Host(host)) if name == host => Agrees::Yes,
+        _ => Agrees::No,
+    }
 }
 
 /// Reads the zone back until it shows what was written; what it shows instead is kept.
@@ -103,19 +138,17 @@ pub(in crate::engine) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, 
         proof.disagree.clear();
         proof.silent.clear();
         for a in answers {
-            match (&a.answer, &want) {
-                (DnsAnswer::Failed(_), _) => proof.silent.push(a.server),
-                (DnsAnswer::Addresses { set, .. }, Content::Addresses(all))
-                    if a.rtype.family().and_then(|f| all.of(f)).is_some_and(|w| w.iter().eq(set.iter().copied())) =>
-                {
+            match compare(a, &want) {
+                Agrees::Unknown => proof.silent.push(a.server),
+                Agrees::No => proof.disagree.push((a.server, a.answer.to_string())),
+                Agrees::Yes => {
+                    let DnsAnswer::Addresses { set, .. } = &a.answer else { continue };
                     for probe in &mut proof.probes {
                         let member = p.policy.target(probe.target).and_then(|t| t.addresses());
                         let given = set.iter().copied().find(|address| member.is_some_and(|m| m.contains(*address)));
                         probe.address = probe.address.filter(IpAddr::is_ipv4).or(given).or(probe.address);
                     }
                 }
-                (DnsAnswer::Name(name), Content::Host(host)) if name == host => {}
-                (other, _) => proof.disagree.push((a.server, other.to_string())),
             }
         }
         proof.silent.dedup();
@@ -132,6 +165,7 @@ pub(in crate::engine) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, 
             proof.every_server = None;
         }
     });
+    rehearse::answers(p, cx, asked, answers);
     tick(p, cx);
 }
 

@@ -18,7 +18,8 @@
 //! - `api up | down | denies | denies-writes | lost-after | lost-before | throttles N | busy N`, `late lands`,
 //!   `zone refuses NAME [unnamed]`, `zone accepts NAME`, `zone recreated`, `zone private`, `calls`, `quiet`.
 //! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
-//!   `delegation HOST… | unknown`, `rehearsal due`.
+//!   `delegation HOST… | unknown`, `rehearsal due`,
+//!   `rehearsal fired SECOND`: the schedule fired then, and it is noticed now.
 //! - `store works | fails`, `restart [empty|observe]`, `report`.
 
 use std::time::Duration;
@@ -53,7 +54,11 @@ impl World {
             ["freeze" | "unfreeze" | "ack"] | ["adopt", ..] => self.person(&words),
             ["cmd", rest @ ..] => self.person(rest),
             ["save", rest @ ..] => self.save(rest),
-            ["rehearsal", "due"] => self.feed(Event::RehearsalDue),
+            ["rehearsal", "fired", at] => {
+                let since = UnixMs(super::WALL + at.parse::<u64>().unwrap() * 1000);
+                self.feed(Event::RehearsalDue { since });
+            }
+            ["rehearsal", "due"] => self.feed(Event::RehearsalDue { since: self.now().wall }),
             ["delegation", "unknown"] => self.delegation = None,
             ["delegation", hosts @ ..] => self.delegation = Some(hosts.iter().map(|h| (*h).to_owned()).collect()),
             ["host", name, addresses @ ..] => {

@@ -118,7 +118,7 @@ async fn a_private_zone_is_no_business_of_the_name_servers_and_only_an_empty_zon
 
 #[tokio::test]
 async fn the_rate_is_that_of_one_account() {
-    let rig = rig_with(SandboxConfig { rps: Some(1.0), ..SandboxConfig::default() }).await;
+    let rig = rig_with(SandboxConfig { rps: Some(0.2), ..SandboxConfig::default() }).await;
     let throttled = async |client: &aws_sdk_route53::Client| {
         let mut count = 0;
         for _ in 0..5 {

@@ -61,6 +61,12 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
                 let since = *still.get_or_insert_with(Instant::now);
                 match verdict(policy, last) {
                     Some(_) if last.phase == MovePhase::NotApplied && since.elapsed() < GIVEN_UP => {}
+                    Some(Err(mut failure)) if last.kind == Kind::Rollback => {
+                        if let Some(why) = journalled(line, policy, before, &[TransitionKind::Contradicted]).await {
+                            failure.error = format!("{policy}: {why}\n{}", failure.error);
+                        }
+                        return Err(failure);
+                    }
                     Some(done) => return done,
                     None if last.phase == MovePhase::Contradicted => {
                         let since = *contradicted.get_or_insert_with(Instant::now);
@@ -181,20 +187,15 @@ fn refused(policy: &str, text: &str) -> Failure {
 
 /// Why a move did not happen, as journalled since the command.
 async fn said_since(line: &Line, policy: &str, before: &Before) -> Option<String> {
+    const NOT_MADE: [TransitionKind; 4] =
+        [TransitionKind::Refused, TransitionKind::Dropped, TransitionKind::NotApplied, TransitionKind::WriteRefused];
+    journalled(line, policy, before, &NOT_MADE).await
+}
+
+/// The newest text of one of `kinds`, journalled since the command.
+async fn journalled(line: &Line, policy: &str, before: &Before, kinds: &[TransitionKind]) -> Option<String> {
     let request = Request::History { policy: Some(policy.to_owned()), limit: 20 };
     let Ok(Answer::History { transitions }) = line.ask(request).await else { return None };
-    transitions
-        .into_iter()
-        .rev()
-        .take_while(|t| t.at >= before.at)
-        .find(|t| {
-            matches!(
-                t.kind,
-                TransitionKind::Refused
-                    | TransitionKind::Dropped
-                    | TransitionKind::NotApplied
-                    | TransitionKind::WriteRefused
-            )
-        })
-        .map(|t| t.text)
+    let mut since = transitions.into_iter().rev().take_while(|t| t.at >= before.at);
+    since.find(|t| kinds.contains(&t.kind)).map(|t| t.text)
 }

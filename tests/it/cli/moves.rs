@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use failoverd::sandbox::Fault;
+
 use super::place::Place;
+use crate::real::daemon::Process;
 use crate::real::wait_until;
 use crate::servers::Mode;
 
@@ -89,4 +92,23 @@ async fn a_saved_plan_is_applied_once_and_not_after_the_zone_moved() {
     let said = place.expect(&["apply", "b.plan"], 3);
     assert!(said.err.contains("next: "), "{}", said.err);
     assert_eq!(place.writes(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_to_a_target_that_dies_is_rolled_back_and_ends_with_six() {
+    let place = Place::new().await;
+    let mut daemon = place.daemon(&["run"]);
+    steady(&place);
+    // The proof waits for the name server, and meanwhile the new target dies.
+    place.sandbox.faults().arm(Fault::DnsStale { server: None });
+    let before = place.writes();
+    let mut switch = Process::start(&mut place.command(&["switch", "web", "--to", "west", "--reason", "a try"]));
+    wait_until("written", || place.writes() > before);
+    place.west.set(Mode::Refuse).await;
+    place.sandbox.faults().clear();
+    let code = switch.wait_exit("the rollback").code();
+    assert_eq!(code, Some(6), "{}", switch.err());
+    assert!(switch.err().contains("contradicted") && switch.err().contains("failoverd ack web"), "{}", switch.err());
+    assert_eq!(place.published(), Some(place.east.ip()));
+    assert_eq!(daemon.terminate(), Some(0));
 }

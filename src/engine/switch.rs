@@ -49,6 +49,8 @@ pub(super) struct Writing {
     told: bool,
     /// Last sent; of an earlier run's intent: when this run took it over.
     pub sent: Option<Tick>,
+    /// Why it was decided; of a person's write: by whom and why.
+    why: String,
     /// Asked for by a person; no freeze holds it back.
     by_hand: bool,
     /// The fleet's brakes have counted it.
@@ -106,6 +108,11 @@ impl Writing {
         self.by_hand = true;
     }
 
+    /// Who asked for it and why; `None` when no person did.
+    pub fn asked_by(&self) -> Option<&str> {
+        Some(self.why.as_str()).filter(|_| self.by_hand)
+    }
+
     /// Decided by the engine, and it changes what is published.
     pub fn is_automatic(&self) -> bool {
         self.intent.kind.publishes() && !self.by_hand
@@ -131,6 +138,7 @@ impl Writing {
             refused_since: None,
             told: false,
             sent: Some(now),
+            why: String::new(),
             by_hand: false,
             counted: false,
             cap: usize::MAX,
@@ -251,6 +259,7 @@ pub(super) fn start_on(
         refused_since: None,
         told: false,
         sent: None,
+        why: why.to_owned(),
         by_hand: false,
         counted: false,
         cap: usize::MAX,

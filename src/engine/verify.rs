@@ -110,10 +110,12 @@ enum Verdict {
 
 impl Settling {
     pub fn begin(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) {
+        let asked_by = write.asked_by().map(str::to_owned);
         let settling = Settling::follow(p, cx, write, change_id);
         let announce = settling.proof.is_some() && settling.intent.kind != Kind::Adopt;
         if announce {
             let (title, mut words) = settling.announcement(p, cx);
+            words.why.splice(0..0, asked_by);
             if settling.intent.kind == Kind::Force {
                 words.next.insert(0, format!("no automatic move until `failoverd unfreeze {}`", p.policy.id));
                 p.tell(cx, NoticeKind::Forced, Severity::Critical, title, words);

@@ -13,6 +13,7 @@ use crate::real::sandbox::ZONE;
 use crate::real::site::{Site, Wish};
 use crate::real::{own_addresses, wait_for, wait_until};
 
+mod hands;
 mod region;
 mod trouble;
 

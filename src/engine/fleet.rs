@@ -137,10 +137,11 @@ impl Fleet {
             if new == Some(&old.policy) {
                 continue;
             }
-            if old.write.is_some() || !old.settling.is_empty() || old.planned.is_some() {
-                return Err(format!(
-                    "policy {id} has a write or a switch without an outcome; reload again when it is over"
-                ));
+            if old.planned.is_some() && old.write.is_none() {
+                return Err(format!("policy {id} has a switch under way; reload again when it is over"));
+            }
+            if old.write.is_some() || !old.settling.is_empty() {
+                return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
             }
             let mut published =
                 old.published().into_iter().flat_map(Members::iter).filter_map(|a| old.policy.target(a));

@@ -40,7 +40,11 @@ impl PolicyState {
         let news = value.epoch > self.known_epoch;
         // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
         if value.epoch >= self.known_epoch {
-            self.take_brakes(cx, &value, is_peer, news, last_read.filter(|_| news && !first));
+            let after = last_read.filter(|_| news && !first);
+            // What the first reading brings was written before anything was typed here.
+            let newer_hand = news && !first && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
+            self.overtake_unfreeze(cx, &value, newer_hand);
+            self.take_brakes(cx, &value, is_peer, news, after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
@@ -62,6 +66,15 @@ impl PolicyState {
             let words = Words { why: vec![text], next, undo: Some(adopt_command(self, false)), moved: None };
             let title = format!("{}: released", self.policy.id);
             self.tell(cx, NoticeKind::Released, Severity::Warning, title, words);
+        }
+    }
+
+    /// A hand younger than the unfreeze we still have to write wins; an older one is written over.
+    fn overtake_unfreeze(&mut self, cx: &mut Cx, value: &FenceValue, newer: bool) {
+        if newer && self.asked(&Asked::Unfreeze).is_some() {
+            self.hands.retain(|h| h.what != Asked::Unfreeze);
+            let text = format!("the unfreeze was overtaken by a new {} by {}", value.kind, value.instance);
+            self.journal(cx, TransitionKind::Frozen, text);
         }
     }
 
@@ -91,13 +104,6 @@ impl PolicyState {
             }
         }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
-        // A hand younger than the unfreeze we still have to write wins; an older one is written over.
-        let newer_hand = fresh(Kind::Freeze) || fresh(Kind::Force);
-        if self.asked(&Asked::Unfreeze).is_some() && newer_hand {
-            self.hands.retain(|h| h.what != Asked::Unfreeze);
-            let text = format!("the unfreeze was overtaken by a new {} by {}", value.kind, value.instance);
-            self.journal(cx, TransitionKind::Frozen, text);
-        }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match value.mode {
             FenceMode::Frozen if !unfreezing => {

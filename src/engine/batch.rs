@@ -42,8 +42,19 @@ impl Weight {
 /// Whether a refusal's message names a set of `plan`: its records or their fences, in any case,
 /// with or without the last dot.
 pub fn names(message: &str, plan: &Plan) -> bool {
-    let message = message.to_ascii_lowercase().replace("\\052", "*");
+    let message = without_zone(&message.to_ascii_lowercase().replace("\\052", "*"));
     plan.names().any(|(record, fence)| mentions(&message, record.as_str()) || mentions(&message, fence.as_str()))
+}
+
+/// Refusals end in "… in zone example.com.", which blames no set at the apex.
+fn without_zone(message: &str) -> String {
+    let mut parts = message.split("in zone ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(part.split_once([' ', ',', ']', ')']).map_or("", |(_, rest)| rest));
+        out.push(' ');
+    }
+    out
 }
 
 /// `name` as a whole word: not the tail of a longer name, nor the head of one.
@@ -84,6 +95,17 @@ mod tests {
         assert_eq!(Weight { records: full.records + 1, ..full }.plus(one), None);
         let long = Weight { records: 0, characters: MAX_CHARACTERS - one.characters };
         assert!(long.plus(one).is_some() && Weight { characters: long.characters + 1, ..long }.plus(one).is_none());
+    }
+
+    #[test]
+    fn the_zone_a_refusal_happened_in_is_no_set() {
+        for (message, left) in [
+            ("rrset www.example.com. conflicts in zone example.com.", "rrset www.example.com. conflicts  "),
+            ("[a in zone example.com., b of example.com. in zone example.com.]", "[a  b of example.com.   "),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_zone(message), left);
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Brakes {
     pub peer_since: Option<Tick>,
     /// Ends of automatic moves between targets or tiers within the last hour.
     moves: Vec<Tick>,
+    /// When a trim last made the set smaller.
+    pub shrunk: Option<Tick>,
     /// Ends of trims and of fills within the last hour: brakes of their own.
     trims: Vec<Tick>,
     fills: Vec<Tick>,
@@ -66,6 +68,8 @@ impl Brakes {
             peer_until: None,
             peer_since: None,
             moves: snapshot.moves.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
+            // Which of them made the set smaller is not kept: all may have.
+            shrunk: snapshot.trims.iter().max().map(|at| ago(*at)),
             trims: snapshot.trims.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             fills: snapshot.fills.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             repairs: Vec::new(),
@@ -94,8 +98,11 @@ impl Brakes {
         self.fills.iter().copied().filter(move |at| now.since(*at) < HOUR)
     }
 
-    /// A member was dropped at `at`.
-    pub fn count_trim(&mut self, at: Tick) {
+    /// A member was dropped at `at`; `smaller`: without another instead.
+    pub fn count_trim(&mut self, at: Tick, smaller: bool) {
+        if smaller {
+            self.shrunk = self.shrunk.max(Some(at));
+        }
         self.trims.retain(|t| at.since(*t) < HOUR);
         self.trims.push(at);
     }
@@ -128,6 +135,7 @@ impl Brakes {
     pub fn forget_moves(&mut self) {
         self.moves.clear();
         self.trims.clear();
+        self.shrunk = None;
         self.fills.clear();
         self.repairs.clear();
     }
@@ -264,6 +272,8 @@ mod tests {
             trims: brakes.trims_as_wall(later(30)),
             fills: brakes.fills_as_wall(later(30)),
             rehearsal: None,
+            left: None,
+            hands: Vec::new(),
         };
         assert_eq!((snapshot.moves.as_slice(), snapshot.hold_down_until), (&[START.wall][..], Some(later(90).wall)));
         // Another process, whose clock began elsewhere, 30 s later.

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::time::human;
-use crate::domain::{GuardSettings, Health, RegionName, Tick};
+use crate::domain::{GuardSettings, Health, Now, PolicyId, RegionName, Tick, UnixMs};
 
-use super::intent::Kind;
+use super::intent::{IntentId, Kind};
+use super::journal::LeftSnapshot;
 use super::select::Want;
+use super::sight::Sight;
 use super::state::{PolicyState, Shared};
 
 /// Longest that a less important policy waits for those before it.
@@ -25,6 +27,9 @@ pub(super) struct Evacuation {
 
 struct Left {
     at: Tick,
+    policy: PolicyId,
+    /// The write it is; one that did not apply was no move.
+    write: IntentId,
     /// `None` when what was published had no region of ours.
     from: Option<RegionName>,
     /// The region was dead at the time.
@@ -42,12 +47,40 @@ pub(super) enum Say {
 }
 
 impl Evacuation {
-    /// A move of `p` to `want` was sent.
-    pub fn record(&mut self, p: &PolicyState, shared_sight: &super::sight::Sight, guard: &GuardSettings, now: Tick) {
-        self.moves.retain(|m| now.since(m.at) < guard.per);
-        let from = p.active().and_then(|a| p.region_of(a)).cloned();
-        let dead = from.as_ref().is_some_and(|r| shared_sight.is_dead(r));
-        self.moves.push(Left { at: now, from, dead });
+    /// The policy `p` moves by `write` away from a target of region `from`, here or at a peer.
+    pub fn record(
+        &mut self,
+        p: &PolicyState,
+        write: &IntentId,
+        from: Option<&RegionName>,
+        sight: &Sight,
+        guard: &GuardSettings,
+        at: Tick,
+    ) {
+        self.moves.retain(|m| at.since(m.at) < guard.per);
+        let dead = from.is_some_and(|r| sight.is_dead(r));
+        let (policy, write) = (p.policy.id.clone(), write.clone());
+        self.moves.push(Left { at, policy, write, from: from.cloned(), dead });
+    }
+
+    /// The write did not apply.
+    pub fn withdraw(&mut self, write: &IntentId) {
+        self.moves.retain(|m| m.write != *write);
+    }
+
+    /// What a policy's last move by `write` was, for its snapshot.
+    pub fn left(&self, write: &IntentId, now: Now) -> Option<LeftSnapshot> {
+        let m = self.moves.iter().find(|m| m.write == *write)?;
+        let at = UnixMs(now.wall.0.saturating_sub(u64::try_from(now.mono.since(m.at).as_millis()).unwrap_or(0)));
+        Some(LeftSnapshot { at, region: m.from.clone(), dead: m.dead })
+    }
+
+    /// An earlier run made this move.
+    pub fn restore(&mut self, policy: &PolicyId, left: &LeftSnapshot, now: Now) {
+        let at = now.mono - now.wall.since(left.at);
+        let write = IntentId(format!("{policy} before this run"));
+        self.moves.push(Left { at, policy: policy.clone(), write, from: left.region.clone(), dead: left.dead });
+        self.moves.sort_by_key(|m| m.at);
     }
 
     /// When nothing of what was counted counts any more.
@@ -62,13 +95,14 @@ impl Evacuation {
 
     /// Dead regions that more than `guard.floor` policies left: more than a few faults.
     fn evacuated(&self, guard: &GuardSettings, now: Tick) -> BTreeSet<&RegionName> {
-        let mut left: BTreeMap<&RegionName, u32> = BTreeMap::new();
+        let mut left: BTreeMap<&RegionName, BTreeSet<&PolicyId>> = BTreeMap::new();
         for m in self.recent(guard, now).filter(|m| m.dead) {
             if let Some(region) = &m.from {
-                *left.entry(region).or_default() += 1;
+                left.entry(region).or_default().insert(&m.policy);
             }
         }
-        left.into_iter().filter(|(_, n)| *n > guard.floor).map(|(region, _)| region).collect()
+        let many = |of: &BTreeSet<&PolicyId>| of.len() > usize::try_from(guard.floor).unwrap_or(usize::MAX);
+        left.into_iter().filter(|(_, of)| many(of)).map(|(region, _)| region).collect()
     }
 
     fn recent(&self, guard: &GuardSettings, now: Tick) -> impl Iterator<Item = &Left> {
@@ -121,9 +155,9 @@ pub(super) fn say(p: &PolicyState, shared: &Shared, now: Tick, want: &Want) -> S
     if let Some(first) = evacuated.iter().find(|r| **r != from).filter(|_| dead) {
         return Say::Freeze(format!("{from} fails less than {per} after {first} was evacuated"));
     }
-    // Leaving a dead region that others leave already costs nothing more.
-    let counted_already = dead && shared.evacuation.recent(guard, now).any(|m| m.dead && m.from.as_ref() == Some(from));
-    if counted_already { Say::Go } else { over(shared, allowed, now).map_or(Say::Go, Say::Wait) }
+    // One dead region is one move, whatever failbacks and single failures came before it.
+    let another = || shared.evacuation.recent(guard, now).any(|m| m.dead && m.from.as_ref() != Some(from));
+    if dead && !another() { Say::Go } else { over(shared, allowed, now).map_or(Say::Go, Say::Wait) }
 }
 
 fn over(shared: &Shared, allowed: u32, now: Tick) -> Option<String> {

@@ -87,6 +87,9 @@ impl Fleet {
         for policy in policies {
             let id = policy.id.clone();
             let snapshot = restored.snapshots.iter().find(|s| s.policy == id);
+            if let Some(left) = snapshot.and_then(|s| s.left.as_ref()) {
+                fleet.shared.evacuation.restore(&id, left, now);
+            }
             let idx = fleet.add(policy, snapshot, now);
             // Resolving may need a burn, which an observing process cannot make.
             let open = restored.open_intents.iter().filter(|i| mode == Mode::Active && i.policy == id);
@@ -167,8 +170,8 @@ impl Fleet {
             if policies.contains(&old.policy) {
                 continue;
             }
-            for (target, health) in old.policy.targets.iter().zip(&old.health) {
-                self.shared.sight.remove_target(&target.region, health.is_failing_now(), now.mono);
+            for (target, failing) in old.policy.targets.iter().zip(&old.told_failing) {
+                self.shared.sight.remove_target(&target.region, *failing);
             }
             snapshots.push((old.snapshot(now), old.seen_attempt.clone(), old.brakes.clone(), old.hands.clone()));
             self.timers.retain(|(_, idx)| *idx != old.idx);
@@ -503,8 +506,9 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
     let mut held = None;
     let writes = fleet.states().filter_map(|(idx, p)| {
         let at = p.write.as_ref()?.ready_at()?;
-        let free = shared.zones.get(p.zone.index())?.in_flight.is_none();
-        if !free {
+        // A zone that is not known takes no write; finding it is an event of its own.
+        let free = |z: &ZoneState| z.in_flight.is_none() && z.info.is_some();
+        if !shared.zones.get(p.zone.index()).is_some_and(free) {
             return None;
         }
         let looked_at = Now { mono: shared.bucket.filled_at(), ..Now::default() };

@@ -211,14 +211,27 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if want.kind == Kind::Adopt {
         return;
     }
-    let leaving = p.active().filter(|_| matches!(want.kind, Kind::Failover | Kind::Trim));
-    if let Some(active) = leaving
-        && p.health_of(active).is_some_and(|h| !h.is_failing_now())
-    {
-        let text = format!("{} answered just now", p.name_of(active));
+    let leaving: Vec<TargetIdx> = match (want.kind, &want.to) {
+        (Kind::Trim, Some(to)) => {
+            p.published().into_iter().flat_map(Members::iter).filter(|i| !to.contains(*i)).collect()
+        }
+        (Kind::Failover | Kind::Trim, _) => {
+            p.published().into_iter().flat_map(Members::iter).filter(|i| p.is_down(*i)).collect()
+        }
+        _ => Vec::new(),
+    };
+    if let Some(well) = leaving.iter().find(|i| p.health_of(**i).is_some_and(|h| !h.is_failing_now())) {
+        let text = format!("{} answered just now", p.name_of(*well));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
+    if since.is_none() && !leaving.is_empty() {
+        list.add(
+            Rule::StaleEvidence,
+            "no failure has been seen since the record was last moved",
+            "its next failure counts",
+        );
+    }
     if shared.sight.has_witnesses() && want.kind != Kind::Repair {
         match since {
             Some(since) if shared.sight.proven_since(since) => {}
@@ -230,8 +243,8 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             None => {}
         }
         if let Some(since) = since
-            && let Some(region) = leaving.and_then(|a| p.region_of(a))
-            && !shared.sight.proven_for(region, since)
+            && let Some(region) =
+                leaving.iter().filter_map(|i| p.region_of(*i)).find(|r| !shared.sight.proven_for(r, since))
         {
             let text = format!("the witnesses tied to {region} have not answered since the doubt began");
             list.add(Rule::NoSight, text, "a witness round is under way");
@@ -288,10 +301,13 @@ fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut L
     if !want.kind.is_automatic_move() || want.kind == Kind::Rollback {
         return;
     }
+    if matches!(want.kind, Kind::Failover | Kind::Trim) {
+        peers(p, now, list);
+    }
     match want.kind {
         Kind::Trim => trims(p, now, want, list),
         Kind::Fill => fills(p, now, list),
-        _ => moves(p, now, want, list),
+        _ => moves(p, now, list),
     }
     match evacuation::say(p, shared, now, want) {
         Say::Go => {}
@@ -300,18 +316,14 @@ fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut L
     }
 }
 
-fn moves(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
-    let wait = |left: Duration| format!("wait {}", human(left));
-    if let Some(left) = p.brakes.hold_down_left(now) {
-        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), wait(left));
-    }
+/// What a peer moved is not reversed at once, nor on failures older than its move.
+fn peers(p: &PolicyState, now: Tick, list: &mut List) {
     if let Some(until) = p.brakes.peer_until.filter(|until| *until > now) {
         let text = "another instance moved the record just now; it is not reversed at once";
-        list.add(Rule::PeerRecent, text, wait(until.since(now)));
+        list.add(Rule::PeerRecent, text, format!("wait {}", human(until.since(now))));
     }
     let failing = || p.active().and_then(|a| p.health_of(a)).and_then(|h| h.failing_since());
-    if want.kind == Kind::Failover
-        && let Some(peer) = p.brakes.peer_since
+    if let Some(peer) = p.brakes.peer_since
         && failing().is_none_or(|since| since < peer)
     {
         list.add(
@@ -319,6 +331,13 @@ fn moves(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
             "the failures seen began before another instance moved the record",
             "failures that began after it count",
         );
+    }
+}
+
+fn moves(p: &PolicyState, now: Tick, list: &mut List) {
+    let wait = |left: Duration| format!("wait {}", human(left));
+    if let Some(left) = p.brakes.hold_down_left(now) {
+        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), wait(left));
     }
     if p.brakes.locked.is_none() && flap_budget_is_spent(p, now) {
         let text = format!(
@@ -338,18 +357,19 @@ fn trims(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
     let Some(last) = p.brakes.trims(now).last() else { return };
     let before = p.published().map_or(0, Members::count);
     let shrinks = want.to.as_ref().is_none_or(|to| to.count() < before);
-    let refilled = p.brakes.fills(now).last().is_some_and(|fill| fill > last);
+    let shrunk = p.brakes.shrunk.filter(|at| now.since(*at) < COLLAPSE);
+    let refilled = p.brakes.fills(now).last() > shrunk;
     // What failed already before the last trim was not brought down by its load.
-    let began_after = |idx| p.health_of(idx).and_then(|h| h.failing_since()).is_some_and(|since| since > last);
+    let began_after = |idx| p.health_of(idx).and_then(|h| h.failing_since()) > shrunk;
     let down_after = p.published().into_iter().flat_map(Members::iter).any(|i| began_after(i) && p.is_down(i));
-    if shrinks && !refilled && down_after && now.since(last) < COLLAPSE {
+    if let Some(at) = shrunk.filter(|_| shrinks && !refilled && down_after) {
         let text = format!(
             "a member was dropped {} ago and now another of the {before} left is down: more likely overload than faults",
-            human(now.since(last))
+            human(now.since(at))
         );
         let change = format!(
             "it holds for {} or until `failoverd ack {id}`; add capacity, or move away with `failoverd switch {id} --to TARGET`",
-            human(COLLAPSE.saturating_sub(now.since(last)))
+            human(COLLAPSE.saturating_sub(now.since(at)))
         );
         return list.add(Rule::Collapse, text, change);
     }
@@ -415,13 +435,13 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             format!("find who does, then `failoverd ack {id}`"),
         );
     }
-    if !p.window_open && want.kind != Kind::Fill {
+    if !p.window_open && want.kind == Kind::Failback {
         list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");
     }
-    if p.brakes.unverified {
+    if p.brakes.unverified && want.kind != Kind::Repair {
         list.add(Rule::Unverified, "the last move is unverified", format!("`failoverd ack {id}` after looking"));
     }
-    if p.brakes.failback_blocked {
+    if p.brakes.failback_blocked && want.kind == Kind::Failback {
         let written =
             |kind: Kind| p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.kind == FenceKind::Known(kind)));
         let after = match () {

@@ -9,7 +9,7 @@ use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
 use super::fleet::Mode;
 use super::intent::{Intent, Kind};
-use super::journal::{FreezeSnapshot, TransitionKind};
+use super::journal::{FreezeSnapshot, HandKind, HandSnapshot, TransitionKind};
 use super::notice::{NoticeKind, Severity};
 use super::own;
 use super::planned;
@@ -37,6 +37,27 @@ pub(super) enum Asked {
     Release,
     Takeover(ClusterName),
     Force(Members),
+}
+
+impl Hand {
+    /// What outlives the process; release, takeover and force are asked of one moment only.
+    pub fn snapshot(&self) -> Option<HandSnapshot> {
+        let what = match self.what {
+            Asked::Unfreeze => HandKind::Unfreeze,
+            Asked::Ack => HandKind::Ack,
+            Asked::Release | Asked::Takeover(_) | Asked::Force(_) => return None,
+        };
+        Some(HandSnapshot { what, said: self.said.clone() })
+    }
+
+    /// An earlier run was asked for it.
+    pub fn restored(snapshot: &HandSnapshot, now: Tick) -> Hand {
+        let what = match snapshot.what {
+            HandKind::Unfreeze => Asked::Unfreeze,
+            HandKind::Ack => Asked::Ack,
+        };
+        Hand { what, said: snapshot.said.clone(), asked: now, failed: None }
+    }
 }
 
 impl Asked {
@@ -121,6 +142,10 @@ impl PolicyState {
     fn unfreeze(&mut self, cx: &mut Cx, said: &str) -> CommandReply {
         let id = self.policy.id.clone();
         let frozen = self.brakes.frozen.take().is_some();
+        if frozen {
+            // A person has looked; what made the fleet's brakes stop counts no more.
+            cx.shared.evacuation.forget();
+        }
         let forced = std::mem::take(&mut self.brakes.forced);
         if !frozen && !forced {
             return CommandReply::Accepted(format!("{id}: was not frozen"));
@@ -135,7 +160,11 @@ impl PolicyState {
 
     fn ack(&mut self, cx: &mut Cx, said: &str) -> CommandReply {
         let id = self.policy.id.clone();
-        let nothing = self.brakes.locked.is_none() && !self.brakes.failback_blocked && !self.brakes.unverified;
+        let nothing = self.brakes.locked.is_none()
+            && !self.brakes.failback_blocked
+            && !self.brakes.unverified
+            && self.brakes.shrunk.is_none()
+            && self.write_trouble.is_none();
         self.brakes.locked = None;
         self.brakes.lock_is_news = false;
         self.brakes.failback_blocked = false;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Epoch, Health, PolicyId, TargetName, UnixMs};
+use crate::domain::{Epoch, Health, PolicyId, RegionName, TargetName, UnixMs};
 
 use super::intent::Intent;
 use super::notice::Notice;
@@ -131,6 +131,34 @@ pub struct PolicySnapshot {
     pub fills: Vec<UnixMs>,
     #[serde(default)]
     pub rehearsal: Option<RehearsalSnapshot>,
+    #[serde(default)]
+    pub left: Option<LeftSnapshot>,
+    #[serde(default)]
+    pub hands: Vec<HandSnapshot>,
+}
+
+/// From where the last automatic move led away; the fleet's brakes count it over a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftSnapshot {
+    pub at: UnixMs,
+    pub region: Option<RegionName>,
+    /// The region was dead at the time.
+    pub dead: bool,
+}
+
+/// What a person asked for and no fence says yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandSnapshot {
+    pub what: HandKind,
+    /// By whom and why.
+    pub said: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandKind {
+    Unfreeze,
+    Ack,
 }
 
 /// A target a person keeps empty.

@@ -1,19 +1,23 @@
 //! What the fence tells us: a peer's epoch and brakes are taken over as if they were ours, and a
 //! fence that cannot be used is named, once, with what to type. Never writes.
 
+use std::time::Duration;
+
 use crate::domain::{Members, Now, RecordName, Tick};
 
 use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
 use super::hand::Asked;
 use super::health::TargetHealth;
-use super::intent::Kind;
+use super::intent::{IntentId, Kind};
 use super::journal::{FreezeSnapshot, TransitionKind};
 use super::live::members_named;
 use super::notice::{NoticeKind, Severity};
 use super::own::{adopt_command, cure};
 use super::select::tier_of;
-use super::state::{Cx, PolicyState, Words};
+use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What was wrong with the fences before a reading, for "say it once".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl PolicyState {
             // What the first reading brings was written before anything was typed here.
             let newer_hand = news && !first && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
-            self.take_brakes(cx, &value, is_peer, news, after);
+            self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
@@ -54,6 +58,13 @@ impl PolicyState {
             return;
         }
         let who = format!("{}/{}", value.cluster, value.instance);
+        if matches!(value.kind, FenceKind::Known(kind) if kind.is_automatic_move() && kind != Kind::Rollback) {
+            let to = members_named(&self.policy, &value.to);
+            let left = before.iter().flat_map(Members::iter).find(|i| to.as_ref().is_none_or(|to| !to.contains(*i)));
+            let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
+            let from = left.and_then(|i| self.region_of(i));
+            evacuation.record(self, &IntentId(value.attempt.clone()), from, sight, &settings.guard, cx.now.mono);
+        }
         if value.kind.moves_the_record() {
             let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
             let text = format!("{who} made a {} from {from} to {}, epoch {}", value.kind, value.to, value.epoch);
@@ -79,15 +90,28 @@ impl PolicyState {
     }
 
     /// `after`: written after this, whatever the writer's clock says.
-    fn take_brakes(&mut self, cx: &mut Cx, value: &FenceValue, is_peer: bool, news: bool, after: Option<Tick>) {
+    fn take_brakes(
+        &mut self,
+        cx: &mut Cx,
+        value: &FenceValue,
+        is_peer: bool,
+        news: bool,
+        before: Option<&Members>,
+        after: Option<Tick>,
+    ) {
         let now = cx.now;
         let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
         let acking = self.asked(&Asked::Ack).is_some();
-        if !acking {
+        // What was counted more than an hour before counts no more.
+        if !acking && now.wall.since(value.written) < HOUR {
             self.brakes.at_least(value.moves, at, now.mono);
         }
         match value.kind {
-            FenceKind::Known(Kind::Trim) if news => self.brakes.count_trim(at),
+            FenceKind::Known(Kind::Trim) if news => {
+                let (from, to) =
+                    (before.map(Members::count), members_named(&self.policy, &value.to).map(|m| m.count()));
+                self.brakes.count_trim(at, to.is_none() || to < from || from.is_none());
+            }
             FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
             _ => {}
         }
@@ -104,6 +128,9 @@ impl PolicyState {
             }
         }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
+        if fresh(Kind::Unfreeze) && self.brakes.frozen.is_some() {
+            cx.shared.evacuation.forget();
+        }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match value.mode {
             FenceMode::Frozen if !unfreezing => {
@@ -172,7 +199,9 @@ impl PolicyState {
     /// The moves another cluster counted are ours when we take its record over.
     pub(super) fn take_moves(&mut self, now: Now, value: &FenceValue) {
         let at = now.mono - now.wall.since(value.written);
-        self.brakes.at_least(value.moves, at, now.mono);
+        if now.wall.since(value.written) < HOUR {
+            self.brakes.at_least(value.moves, at, now.mono);
+        }
         if matches!(value.kind, FenceKind::Known(kind) if kind.is_counted_move()) {
             let until = at + self.policy.failover.hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));

@@ -11,6 +11,7 @@ use super::event::Probed;
 use super::fence::fence_name;
 use super::fleet::Mode;
 use super::guard::{At, flap_budget_is_spent, refusals};
+use super::hand::Hand;
 use super::health::{Flip, TargetHealth};
 use super::intent::{Intent, Kind};
 use super::journal::{PolicySnapshot, TransitionKind};
@@ -63,23 +64,26 @@ impl PolicyState {
             trouble: None,
             dirty: false,
             told_down: std::collections::BTreeSet::new(),
+            told_failing: vec![None; policy.targets.len()],
             long_down: policy
                 .targets
                 .iter()
                 .map(|t| {
-                    restored.is_some_and(|r| r.targets.iter().any(|s| s.name == t.name && s.health == Health::Down))
+                    let known = restored?.targets.iter().find(|s| s.name == t.name && s.health == Health::Down)?;
+                    Some(known.since)
                 })
                 .collect(),
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
             seen_attempt: None,
             planned: None,
-            hands: Vec::new(),
+            hands: restored.into_iter().flat_map(|r| &r.hands).map(|h| Hand::restored(h, now.mono)).collect(),
             precondition_failures: 0,
             wake: Some(now.mono),
             drained: restored.map(|r| r.drained.clone()).unwrap_or_default(),
             obstacles: Vec::new(),
             rehearsal: restored.and_then(|r| r.rehearsal.clone()),
             rehearsals: Rehearsals::default(),
+            left: restored.and_then(|r| r.left.clone()),
             policy,
         }
     }
@@ -141,15 +145,20 @@ impl PolicyState {
         if was_failing != is_failing
             && let Some(region) = self.region_of(probed.target).cloned()
         {
-            let long = never && self.was_down_before(probed.target);
-            cx.shared.sight.target_failing(&region, is_failing, long, cx.now.mono);
+            let told = self.told_failing.get(probed.target.index()).copied().flatten();
+            let before = self.long_down.get(probed.target.index()).copied().flatten().filter(|_| never);
+            let since = before.map_or(cx.now.mono, |at| cx.now.mono - cx.now.wall.since(at));
+            match (is_failing, told) {
+                (true, _) => cx.shared.sight.target_failing(&region, since),
+                (false, Some(told)) => cx.shared.sight.target_well(&region, told),
+                (false, None) => {}
+            }
+            if let Some(slot) = self.told_failing.get_mut(probed.target.index()) {
+                *slot = is_failing.then_some(since);
+            }
         }
         self.renewal(probed, cx.now.mono);
         self.flipped(cx, probed.target, flip);
-    }
-
-    fn was_down_before(&self, target: TargetIdx) -> bool {
-        self.long_down.get(target.index()).copied().unwrap_or(false)
     }
 
     fn renewal(&mut self, probed: &Probed, now: Tick) {
@@ -183,7 +192,7 @@ impl PolicyState {
             Flip::WentUp => {
                 self.stamp(target, cx.now.wall);
                 if let Some(known) = self.long_down.get_mut(target.index()) {
-                    *known = false;
+                    *known = None;
                 }
                 self.journal(cx, TransitionKind::TargetUp, evidence.clone());
                 if self.told_down.remove(&target) {
@@ -202,7 +211,7 @@ impl PolicyState {
                 self.stamp(target, cx.now.wall);
                 self.journal(cx, TransitionKind::TargetDown, evidence.clone());
                 self.told_down.insert(target);
-                let known = self.long_down.get_mut(target.index()).is_some_and(std::mem::take);
+                let known = self.long_down.get_mut(target.index()).and_then(Option::take).is_some();
                 if is_active || known {
                     // Told in an earlier run, or: the move, or the refusal of it, tells people in one message.
                     return;
@@ -327,7 +336,8 @@ impl PolicyState {
             }
             return;
         }
-        if let Some(freeze) = found.iter().find(|r| r.rule == Rule::FleetFrozen) {
+        // Only what would move but for this may stop the others: never one who cannot see.
+        if let Some(freeze) = found.first().filter(|_| found.iter().all(|r| r.rule == Rule::FleetFrozen)) {
             cx.shared.freeze_all = Some(freeze.text.clone());
         }
         match found.into_iter().next() {

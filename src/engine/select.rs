@@ -35,7 +35,7 @@ pub(super) fn wanted(p: &PolicyState, now: Tick) -> Option<Want> {
             if states.contains(&Health::Unknown) {
                 return None;
             }
-            better(p, members)
+            better(p, members, now)
                 .map(|to| Want { kind: Kind::Failback, to: Some(to) })
                 .or_else(|| fill(p, members).map(|to| Want { kind: Kind::Fill, to: Some(to) }))
         }
@@ -56,7 +56,7 @@ fn leave_the_down(p: &PolicyState, members: &Members, now: Tick) -> Want {
     let least = count(p.policy.min_active);
     let alive = members.iter().filter(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Down));
     let alive: Vec<TargetIdx> = alive.collect();
-    if p.policy.answers > 1 {
+    if p.policy.answers > 1 && !alive.is_empty() {
         let tier = tier_of(p, members);
         let spares = candidates(p, members, now).into_iter().filter(|i| priority(p, *i) == tier);
         let kept: Vec<TargetIdx> = alive.iter().copied().chain(spares).take(answers).collect();
@@ -74,14 +74,19 @@ fn other_tier(p: &PolicyState, members: &Members, now: Tick, least: usize) -> Op
         return list.first().map(|idx| Members::one(*idx));
     }
     let own = tier_of(p, members);
+    let mut list = list;
+    list.sort_by_key(|idx| (priority(p, *idx), p.drain_of(*idx).is_some(), rank(p, *idx)));
     let mut tiers: Vec<Vec<TargetIdx>> = list
         .chunk_by(|a, b| priority(p, *a) == priority(p, *b))
         .filter(|tier| least == 1 || tier.first().is_some_and(|i| priority(p, *i) != own))
         .map(<[TargetIdx]>::to_vec)
         .collect();
     tiers.retain(|tier| tier.len() >= least.min(count(p.policy.min_active)));
-    // With nothing alive a small tier is better than none, but a whole one is better still.
-    tiers.sort_by_key(|tier| tier.len() < count(p.policy.min_active));
+    // With nothing alive a small tier is better than none, but a whole one is better still, and one
+    // that needs no drained target best.
+    let free = |tier: &[TargetIdx]| tier.iter().filter(|i| p.drain_of(**i).is_none()).count();
+    let enough = count(p.policy.min_active);
+    tiers.sort_by_key(|tier| (tier.len() < enough, free(tier) < enough.min(tier.len())));
     tiers.into_iter().next().and_then(|tier| Members::new(tier.into_iter().take(count(p.policy.answers))))
 }
 
@@ -100,17 +105,25 @@ pub(super) fn is_candidate(p: &PolicyState, idx: TargetIdx, now: Tick) -> bool {
 }
 
 /// The best set of strictly better priority: enough of the tier is healthy, none of it drained.
-fn better(p: &PolicyState, members: &Members) -> Option<Members> {
+fn better(p: &PolicyState, members: &Members, now: Tick) -> Option<Members> {
     if p.policy.failback.mode == FailbackMode::Never {
         return None;
     }
-    best_set(p, Some(tier_of(p, members)))
+    let mine = Some(tier_of(p, members));
+    // One that has soaked before one that has not: a target that hiccups must not keep a good one away.
+    let soaked = |idx| p.health_of(idx).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
+    best_of(p, mine, soaked).or_else(|| best_set(p, mine))
 }
 
 /// The best healthy set of a tier before `before` (any tier for `None`).
 pub(super) fn best_set(p: &PolicyState, before: Option<i32>) -> Option<Members> {
+    best_of(p, before, |_| true)
+}
+
+fn best_of(p: &PolicyState, before: Option<i32>, also: impl Fn(TargetIdx) -> bool) -> Option<Members> {
     let good = |idx: &TargetIdx| {
-        before.is_none_or(|mine| priority(p, *idx) < mine)
+        also(*idx)
+            && before.is_none_or(|mine| priority(p, *idx) < mine)
             && p.health_of(*idx).is_some_and(|h| h.state() == Health::Up)
             && p.drain_of(*idx).is_none()
             && !p.is_blocked(*idx)

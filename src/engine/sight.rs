@@ -42,8 +42,10 @@ struct WitnessState {
 struct RegionState {
     targets: u32,
     failing: u32,
-    /// When more than half began to fail; `Some(None)`: before this run.
-    mostly: Option<Option<Tick>>,
+    /// Since when each failing target fails, how many at each moment.
+    since: BTreeMap<Tick, u32>,
+    /// When most had begun to fail; `None` while most do not.
+    mostly: Option<Tick>,
 }
 
 impl Sight {
@@ -68,22 +70,37 @@ impl Sight {
         self.regions.entry(region.clone()).or_default().targets += 1;
     }
 
-    pub fn remove_target(&mut self, region: &RegionName, failing: bool, now: Tick) {
+    /// `failing`: since when it fails, as it was told.
+    pub fn remove_target(&mut self, region: &RegionName, failing: Option<Tick>) {
         if let Some(state) = self.regions.get_mut(region) {
             state.targets = state.targets.saturating_sub(1);
-            state.failing = state.failing.saturating_sub(u32::from(failing));
-            state.judge(now);
+        }
+        match failing {
+            Some(since) => self.target_well(region, since),
+            None => self.regions.get_mut(region).into_iter().for_each(RegionState::judge),
         }
     }
 
-    /// A target began (`true`) or ceased to fail; `long`: it was down already before this run.
-    pub fn target_failing(&mut self, region: &RegionName, failing: bool, long: bool, now: Tick) {
+    /// A target began to fail at `since`, which may lie before this run.
+    pub fn target_failing(&mut self, region: &RegionName, since: Tick) {
         if let Some(state) = self.regions.get_mut(region) {
-            state.failing = if failing { state.failing + 1 } else { state.failing.saturating_sub(1) };
-            state.judge(now);
-            if long && let Some(since) = &mut state.mostly {
-                *since = None;
+            *state.since.entry(since).or_default() += 1;
+            state.failing += 1;
+            state.judge();
+        }
+    }
+
+    /// A target that had failed since `since` ceased to fail.
+    pub fn target_well(&mut self, region: &RegionName, since: Tick) {
+        if let Some(state) = self.regions.get_mut(region) {
+            if let Some(n) = state.since.get_mut(&since) {
+                *n -= 1;
+                if *n == 0 {
+                    state.since.remove(&since);
+                }
+                state.failing = state.failing.saturating_sub(1);
             }
+            state.judge();
         }
     }
 
@@ -174,7 +191,7 @@ impl Sight {
 
     fn region_blindness(&self) -> Option<String> {
         let mut mostly: Vec<(Tick, &RegionName)> =
-            self.regions.iter().filter_map(|(name, r)| Some((r.mostly??, name))).collect();
+            self.regions.iter().filter_map(|(name, r)| Some((r.mostly?, name))).collect();
         mostly.sort();
         let pair = mostly.windows(2).find_map(|w| match w {
             [(a, first), (b, second)] if b.since(*a) <= AT_ONCE => Some((first, second)),
@@ -206,12 +223,20 @@ impl RegionState {
         }
     }
 
-    fn judge(&mut self, now: Tick) {
-        if self.is_mostly_failing() {
-            self.mostly.get_or_insert(Some(now));
-        } else {
+    /// The moment is that of the failure that made it most, however late it was told: a standby
+    /// dead for a week must not date a region that dies now, nor hide that it does.
+    fn judge(&mut self) {
+        if !self.is_mostly_failing() {
             self.mostly = None;
+            return;
         }
+        let most = if self.targets < 4 { self.targets / 2 + 1 } else { self.targets.div_ceil(2) };
+        let mut count = 0;
+        let crossing = self.since.iter().find(|(_, n)| {
+            count += **n;
+            count >= most
+        });
+        self.mostly = crossing.map(|(at, _)| *at).or(self.mostly);
     }
 }
 
@@ -262,7 +287,7 @@ mod tests {
             (&[("a", Some(1000))], false),
             (&[("a", Some(1000)), ("b", Some(2000))], true),
             (&[("a", Some(1000)), ("b", Some(70_000))], false),
-            (&[("a", None), ("b", Some(2000))], false),
+            (&[("a", None), ("b", Some(200_000))], false),
             (&[("a", Some(1000)), ("b", Some(70_000)), ("c", Some(80_000))], true),
         ];
         for (failing, blind) in cases {
@@ -271,7 +296,7 @@ mod tests {
                 sight.add_target(&region(name));
             }
             for (name, at) in failing {
-                sight.target_failing(&region(name), true, at.is_none(), Tick(at.unwrap_or(0)));
+                sight.target_failing(&region(name), Tick(at.unwrap_or(0)));
             }
             sight.judge();
             assert_eq!(sight.blind.is_some(), blind, "{failing:?}");
@@ -294,21 +319,39 @@ mod tests {
             let mut sight = Sight::new(vec![None; 0]);
             for name in ["a", "b"] {
                 (0..targets).for_each(|_| sight.add_target(&region(name)));
-                (0..failing).for_each(|_| sight.target_failing(&region(name), true, false, Tick(1)));
+                (0..failing).for_each(|_| sight.target_failing(&region(name), Tick(1)));
             }
             assert_eq!(sight.judge().is_some(), blind, "{failing} of {targets}");
             let back = if targets < 4 { 1 } else { failing - targets / 4 };
             for _ in 1..back {
-                sight.target_failing(&region("b"), false, false, Tick(3));
+                sight.target_well(&region("b"), Tick(1));
             }
             assert_eq!(
                 (sight.judge(), sight.blind.is_some()),
                 (None, blind),
                 "{failing} of {targets} came back in part"
             );
-            sight.target_failing(&region("b"), false, false, Tick(3));
+            sight.target_well(&region("b"), Tick(1));
             sight.judge();
             assert_eq!(sight.blind, None, "{back} of {targets} answer again");
+        }
+    }
+
+    #[test]
+    fn one_target_long_dead_neither_dates_nor_hides_a_region_that_dies_now() {
+        let week = Tick(1000);
+        // (targets that were dead a week ago, of 10, in a; blind when the rest of it and b die now)
+        for (long, blind) in [(0, true), (1, true), (4, true), (5, false), (6, false)] {
+            let mut sight = Sight::new(vec![None; 0]);
+            for name in ["a", "b"] {
+                (0..10).for_each(|_| sight.add_target(&region(name)));
+            }
+            (0..10 - long).for_each(|n| sight.target_failing(&region("a"), Tick(1_000_000 + n)));
+            (0..10).for_each(|n| sight.target_failing(&region("b"), Tick(1_000_000 + n)));
+            // As after a restart: what was dead already is told last.
+            (0..long).for_each(|_| sight.target_failing(&region("a"), week));
+            sight.judge();
+            assert_eq!(sight.blind.is_some(), blind, "{long} of 10 were dead already");
         }
     }
 

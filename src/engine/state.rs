@@ -19,8 +19,8 @@ use super::hand::Hand;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
 use super::journal::{
-    DrainSnapshot, IncidentId, JournalEntry, PolicySnapshot, RehearsalSnapshot, TargetSnapshot, Transition,
-    TransitionKind,
+    DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, PolicySnapshot, RehearsalSnapshot, TargetSnapshot,
+    Transition, TransitionKind,
 };
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
@@ -143,8 +143,10 @@ pub(super) struct PolicyState {
     pub trouble: Option<Trouble>,
     /// Targets whose going down was told.
     pub told_down: BTreeSet<TargetIdx>,
-    /// Targets that were down already in the last run.
-    pub long_down: Vec<bool>,
+    /// Targets that were down already in the last run, and since when.
+    pub long_down: Vec<Option<UnixMs>>,
+    /// Since when each target fails, as the fleet's sight was told.
+    pub told_failing: Vec<Option<Tick>>,
     pub dirty: bool,
     pub known_epoch: Epoch,
     /// Attempt of the last fence we wrote or adopted.
@@ -162,6 +164,8 @@ pub(super) struct PolicyState {
     pub obstacles: Vec<Obstacle>,
     pub rehearsal: Option<RehearsalSnapshot>,
     pub rehearsals: Rehearsals,
+    /// From where the last automatic move led away.
+    pub left: Option<LeftSnapshot>,
 }
 
 /// From the first counted failure of the active target until it is judged or calm again.
@@ -399,6 +403,8 @@ impl PolicyState {
             trims: self.brakes.trims_as_wall(now),
             fills: self.brakes.fills_as_wall(now),
             rehearsal: self.rehearsal.clone(),
+            left: self.left.clone(),
+            hands: self.hands.iter().filter_map(super::hand::Hand::snapshot).collect(),
         }
     }
 

@@ -416,8 +416,9 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
         && write.is_automatic()
         && !write.counted
     {
+        let from = p.active().and_then(|a| p.region_of(a));
         let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
-        evacuation.record(p, sight, &settings.guard, cx.now.mono);
+        evacuation.record(p, &write.intent.id, from, sight, &settings.guard, cx.now.mono);
     }
     if let Some(write) = &mut p.write {
         write.counted = true;
@@ -438,12 +439,15 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     p.seen_attempt = Some(write.intent.id.0.clone());
     p.write_trouble = None;
     p.precondition_failures = 0;
+    p.left = cx.shared.evacuation.left(&write.intent.id, cx.now).or(p.left.take());
     if let Some(plan) = &write.plan {
         p.live.written(&p.policy, plan, &cx.shared.settings.cluster);
     }
     let kind = write.intent.kind;
     if kind == Kind::Trim {
-        p.brakes.count_trim(now);
+        let count = |m: Option<&Members>| m.map_or(0, Members::count);
+        let smaller = count(write.plan.as_ref().and_then(Plan::to)) < count(write.from.as_ref());
+        p.brakes.count_trim(now, smaller);
     } else if kind == Kind::Fill {
         p.brakes.count_fill(now);
     } else if kind.is_counted_move() {
@@ -483,6 +487,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
 /// Gives the intent its one outcome.
 pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
     if let Some(mut write) = p.write.take() {
+        cx.shared.evacuation.withdraw(&write.intent.id);
         write.intent.outcome = Some(outcome);
         p.record_intent(cx, &write.intent);
         p.dirty = true;

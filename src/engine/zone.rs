@@ -164,9 +164,10 @@ pub enum RefusedCode {
 }
 
 impl RefusedCode {
-    /// True when it blames sets of the batch, and not the request as a whole.
+    /// True when it may be about some sets of the batch only. A denial is: a permission may be
+    /// limited to record names, and then one name denies the whole request.
     pub fn is_about_sets(self) -> bool {
-        matches!(self, RefusedCode::Precondition | RefusedCode::Invalid)
+        matches!(self, RefusedCode::Precondition | RefusedCode::Invalid | RefusedCode::Denied)
     }
 
     /// True when the same bytes may be sent again.

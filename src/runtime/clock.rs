@@ -14,8 +14,9 @@ pub const JUMP: Duration = Duration::from_secs(5);
 
 const FAR: Duration = Duration::from_secs(86_400);
 
-/// Tick of the moment the clock was started: above zero, so that times shortly before it can be told.
-const FIRST: Tick = Tick(1_000_000);
+/// Tick of the moment the clock was started: a year above zero, so that what an earlier run or a
+/// peer left can be told as old as it is.
+const FIRST: Tick = Tick(366 * 86_400_000);
 
 /// Wall-clock time now, for what has no running clock at hand (a line in a file, a request).
 #[allow(clippy::disallowed_methods, reason = "this room is the one that reads clocks")]

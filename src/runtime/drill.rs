@@ -77,6 +77,8 @@ mod tests {
                 insync: None,
                 every_server: None,
             }),
+            left: None,
+            hands: Vec::new(),
         }
     }
 

@@ -59,6 +59,8 @@ fn snapshot(epoch: u64) -> PolicySnapshot {
         trims: Vec::new(),
         fills: Vec::new(),
         rehearsal: None,
+        left: None,
+        hands: Vec::new(),
     }
 }
 

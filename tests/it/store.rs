@@ -59,6 +59,8 @@ fn entry(n: u64) -> JournalEntry {
             trims: vec![],
             fills: vec![],
             rehearsal: None,
+            left: None,
+            hands: Vec::new(),
         }],
         notices: vec![Notice {
             id: format!("n{n}"),

@@ -58,9 +58,6 @@ impl Fleet {
         let mut texts = Vec::new();
         let mut refused = targets.is_empty();
         let mut accepted = false;
-        if command.kind == CommandKind::Unfreeze {
-            self.shared.evacuation.forget();
-        }
         self.shared.hush = command.policy.is_none();
         for idx in targets {
             match self.with(idx, now, out, |p, cx| p.command(cx, command)) {

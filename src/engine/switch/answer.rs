@@ -147,7 +147,9 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
         return;
     }
     let tries = p.write_trouble.as_ref().map_or(0, |t| t.tries) + 1;
-    let wait = Duration::from_secs(60 * u64::from(tries.min(5)));
+    // Spread, so that those refused together do not come back together.
+    let spread = Duration::from_millis(jitter(p.policy.id.as_str(), u64::from(tries), 10_000));
+    let wait = Duration::from_secs(60 * u64::from(tries.min(5))) + spread;
     let first = p.write_trouble.is_none();
     p.write_trouble = Some(WriteTrouble { message: message.clone(), next_try: cx.now.mono + wait, tries });
     if first {

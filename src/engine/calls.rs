@@ -50,7 +50,8 @@ impl Fleet {
             .filter_map(|(idx, p)| {
                 let write = p.write.as_ref()?;
                 let zone = self.shared.zones.get(p.zone.index())?;
-                let due = write.ready_at()? <= now.mono && zone.in_flight.is_none() && zone.info.is_some();
+                let free = zone.in_flight.is_none() && zone.info.is_some() && zone.not_before <= now.mono;
+                let due = write.ready_at()? <= now.mono && free;
                 due.then_some((p.zone, !write.is_burn(), write.turn(p.policy.importance), idx))
             })
             .collect();
@@ -138,6 +139,11 @@ impl Fleet {
         for zone in &mut self.shared.zones {
             if zone.in_flight == Some(batch) {
                 zone.in_flight = None;
+                if let WriteAnswer::Refused { code, .. } = answer
+                    && code.is_transient()
+                {
+                    zone.not_before = now.mono + switch::busy_wait(batch);
+                }
             }
         }
         let members = self.shared.batches.remove(&batch).unwrap_or_default();

@@ -181,7 +181,7 @@ pub(super) fn ahead<'a>(
         let Some(region) = p.region_of(active).filter(|r| shared.sight.is_dead(r)) else { continue };
         let failing = p.health_of(active).is_some_and(|h| h.state() == Health::Down || h.failures() > 0);
         let stuck = p.refused.as_ref().is_some_and(|r| r.journalled);
-        let free = shared.zones.get(p.zone.index()).is_some_and(|z| z.in_flight.is_none());
+        let free = shared.zones.get(p.zone.index()).is_some_and(|z| z.in_flight.is_none() && z.not_before <= now);
         let rides = p.write.as_ref().and_then(|w| w.ready_at()).is_some_and(|at| at <= now) && free;
         let gone = p.write.as_ref().is_some_and(|w| !w.is_unsent()) || !p.settling.is_empty();
         if failing && !stuck && !gone && !rides {

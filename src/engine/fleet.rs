@@ -124,6 +124,7 @@ impl Fleet {
                 tries: 0,
                 trouble: None,
                 in_flight: None,
+                not_before: Tick(0),
                 lost: None,
                 delegation: Delegation::default(),
             });
@@ -513,6 +514,7 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
         }
         let looked_at = Now { mono: shared.bucket.filled_at(), ..Now::default() };
         let held = held.get_or_insert_with(|| fleet.held_by_wave(looked_at));
+        let at = shared.zones.get(p.zone.index()).map_or(at, |z| at.max(z.not_before));
         Some(held.get(&idx).map_or(at, |until| at.max(*until)).max(ready_at(shared, 1)))
     });
     [policies, sight, zones, store, calls, writes.min()].into_iter().flatten().min()

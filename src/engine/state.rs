@@ -94,6 +94,9 @@ pub(super) struct ZoneState {
     pub trouble: Option<Trouble>,
     /// The one write in flight; ends at the HTTP answer.
     pub in_flight: Option<BatchId>,
+    /// Throttled, or behind an earlier change: nothing is written before this, so that what was to go
+    /// first still does.
+    pub not_before: Tick,
     /// What this zone was known as before the provider knew it no more.
     pub lost: Option<ZoneInfo>,
     pub delegation: Delegation,

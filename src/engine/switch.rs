@@ -25,7 +25,7 @@ use super::state::{Cx, PolicyState, Shared, Urgency, Words};
 use super::verify::Settling;
 use super::zone::Change;
 
-pub(super) use answer::{About, answered};
+pub(super) use answer::{About, answered, busy_wait};
 
 /// A decision without renewal is never sent after this (invariant I6).
 const DECISION_LIFE: Duration = Duration::from_secs(30);

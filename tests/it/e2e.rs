@@ -325,7 +325,7 @@ fn a_process_that_slept_through_a_move_does_not_undo_it() {
     site.use1.stop();
     site.wait_answer(&site.euw1, &sleeper);
     sleeper.signal(rustix::process::Signal::CONT);
-    site.wait_status("the sleeper sees what is published", |s| s["reports"][0]["live"]["name"] == "euw1");
+    site.wait_status("the sleeper sees what is published", |s| s["reports"][0]["live"]["names"][0] == "euw1");
     before.one_move(&site, &site.euw1);
 
     // Awake, it still works: with the other one gone it makes the next move alone.

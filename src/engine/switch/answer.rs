@@ -29,6 +29,11 @@ pub(in crate::engine) struct About {
     pub anybody: bool,
 }
 
+/// How long a zone rests after a batch that was throttled or came too early: 0.2 to 2 s.
+pub(in crate::engine) fn busy_wait(batch: BatchId) -> Duration {
+    Duration::from_millis(200 + jitter("batch", batch.0, 1800))
+}
+
 /// The provider's answer to the request in which this policy's write rode.
 pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer, about: About) {
     p.live.taint();
@@ -49,8 +54,7 @@ pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: Writ
         }
         (WriteAnswer::Refused { code, message }, burn) if code.is_transient() => {
             let what = if code == RefusedCode::Throttled { "throttled" } else { "an earlier change is not complete" };
-            let wait = 200 + jitter("batch", about.batch.0, 1800);
-            try_again(p, cx, burn, &format!("{what}: {message}"), Duration::from_millis(wait));
+            try_again(p, cx, burn, &format!("{what}: {message}"), busy_wait(about.batch));
         }
         (WriteAnswer::NotSent(error), burn) => {
             let wait = 1000 + jitter("batch", about.batch.0, 1000);

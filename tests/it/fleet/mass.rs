@@ -161,12 +161,12 @@ fn a_refusal_that_names_nobody_is_found_by_halving() {
 
 #[test]
 fn throttling_and_prior_requests_under_load_keep_the_order_and_all_arrive() {
-    for mode in [ApiMode::Throttles(3), ApiMode::Busy(3)] {
+    for mode in [ApiMode::Throttles(8), ApiMode::Busy(8)] {
         let mut crowd = Crowd::calm(in_us_east(400, 1));
         crowd.zones[0].api = mode;
         crowd.fail("us-east-1", |_| true);
         crowd.run(120_000);
-        assert_eq!(crowd.requests.iter().filter(|r| !r.accepted).count(), 3);
+        assert_eq!(crowd.requests.iter().filter(|r| !r.accepted).count(), 8);
         let mut moved: Vec<usize> = crowd.moves().into_iter().map(|(_, n)| n).collect();
         moved.sort_unstable();
         assert_eq!(moved, (0..400).collect::<Vec<_>>());

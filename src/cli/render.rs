@@ -294,7 +294,10 @@ fn limits(brakes: &BrakesReport) -> Vec<String> {
         lines.push("locked out after too many moves, until `failoverd ack`".to_owned());
     }
     if brakes.failback_blocked {
-        lines.push("automatic failback is off until `failoverd ack`, after a rollback or a switch to a worse target".to_owned());
+        lines.push(
+            "automatic failback is off until `failoverd ack`, after a rollback or a switch to a worse target"
+                .to_owned(),
+        );
     }
     if brakes.unverified {
         lines.push("the last move is unverified".to_owned());

@@ -78,6 +78,8 @@ macro_rules! battery {
                 kinds::a_set_that_something_else_steers_says_what,
                 kinds::a_fence_with_another_ttl_is_deleted_byte_for_byte_and_written_anew,
                 kinds::a_fence_changes_hands_alone_and_its_old_owner_is_out,
+                kinds::a_set_of_answers_shrinks_and_grows_with_its_fence,
+                kinds::a_doubled_fence_is_repaired_by_exactly_its_values_and_a_rehearsal_rewrites_it_alone,
                 shared::a_shared_batch_with_one_stale_fence_is_refused_whole_and_names_only_it,
                 zones::a_name_in_any_spelling_is_listed_as_one,
                 zones::a_zone_deleted_and_made_again_has_a_new_id_and_the_old_one_is_gone,

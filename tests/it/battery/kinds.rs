@@ -4,10 +4,10 @@ use aws_sdk_route53::types::{
     AliasTarget as SdkAliasTarget, Change as SdkChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet,
     RrType,
 };
-use failoverd::domain::{AliasTarget, Content, Policy, WriteMode};
+use failoverd::domain::{AddressSet, AliasTarget, Content, Policy, WriteMode};
 use failoverd::engine::intent::Kind;
 
-use super::plans::{alias_of, fence_only, host, policy, publish, read, refused};
+use super::plans::{alias_of, fence_of, fence_only, host, policy, publish, publish_all, read, refused};
 use super::*;
 
 fn www(env: &Env, contents: [Content; 2]) -> Policy {
@@ -175,6 +175,62 @@ pub async fn a_fence_changes_hands_alone_and_its_old_owner_is_out(env: &Env) {
     assert_eq!(owner(&back), ("prod".into(), 10, "auto"));
     env.accept(&publish(env, &policy, &back, 11, 1).changes()).await;
     assert_eq!(read(env, &policy).await.sets[0].values, ["west.lb.example.net."]);
+}
+
+pub async fn a_set_of_answers_shrinks_and_grows_with_its_fence(env: &Env) {
+    for write in [WriteMode::Upsert, WriteMode::Swap] {
+        let addresses =
+            |list: [&str; 2]| Content::Addresses(AddressSet::new(list.map(|a| a.parse().unwrap())).unwrap());
+        let mut policy = www(env, [addresses(["192.0.2.1", "2001:db8::1"]), addresses(["192.0.2.2", "2001:db8::2"])]);
+        (policy.answers, policy.failover.write) = (2, write);
+        let mut stale = None;
+        for (epoch, kind, to) in
+            [(1, Kind::Adopt, &[0, 1][..]), (2, Kind::Trim, &[1]), (3, Kind::Fill, &[0, 1]), (4, Kind::Failover, &[0])]
+        {
+            let epoch = epoch + if write == WriteMode::Swap { 10 } else { 0 };
+            let before = read(env, &policy).await;
+            env.accept(&publish_all(env, &policy, &before, kind, epoch, to).changes()).await;
+            let after = read(env, &policy).await;
+            let mut held: Vec<String> = after.sets.iter().flat_map(|s| s.values.clone()).collect();
+            held.sort();
+            let mut wanted: Vec<String> =
+                to.iter().flat_map(|n| [format!("192.0.2.{}", n + 1), format!("2001:db8::{}", n + 1)]).collect();
+            wanted.sort();
+            assert_eq!(held, wanted, "{kind} by {write:?}");
+            if let Some(old) = stale.replace(before) {
+                env.refuse(&publish_all(env, &policy, &old, Kind::Trim, epoch + 1, &[1]).changes()).await;
+                assert_eq!(read(env, &policy).await, after, "a stale trim changed something");
+            }
+        }
+    }
+}
+
+pub async fn a_doubled_fence_is_repaired_by_exactly_its_values_and_a_rehearsal_rewrites_it_alone(env: &Env) {
+    let policy = www(env, [host("east.lb.example.net"), host("west.lb.example.net")]);
+    env.accept(&publish(env, &policy, &read(env, &policy).await, 7, 0).changes()).await;
+    let one = read(env, &policy).await;
+    let fence = |op, values: &[String]| Change {
+        op,
+        name: fence_of(env, &policy),
+        rtype: "TXT".into(),
+        data: Data::Values { ttl: 60, values: values.to_vec() },
+    };
+    let doubled = [one.fence[0].values.clone(), vec!["\"somebody's note\"".into()]].concat();
+    env.accept(&[fence(ChangeOp::Upsert, &doubled)]).await;
+    let two = read(env, &policy).await;
+    assert_eq!(two.fence[0].values.len(), 2);
+    env.refuse(&publish_all(env, &policy, &one, Kind::Adopt, 8, &[0]).changes()).await;
+    env.accept(&publish_all(env, &policy, &two, Kind::Adopt, 8, &[0]).changes()).await;
+
+    let repaired = read(env, &policy).await;
+    assert_eq!((repaired.fence[0].values.len(), &repaired.sets), (1, &one.sets));
+    let rehearsal = fence_only(env, &policy, &repaired, Kind::Rehearse, 9, "prod").changes();
+    env.accept(&rehearsal).await;
+    let rehearsed = read(env, &policy).await;
+    assert!(rehearsed.fence[0].values[0].contains(" k=rehearse ") && rehearsed.sets == one.sets);
+    env.refuse(&rehearsal).await;
+    env.refuse(&publish(env, &policy, &repaired, 9, 1).changes()).await;
+    env.accept(&publish(env, &policy, &rehearsed, 10, 1).changes()).await;
 }
 
 /// MiniStack checks none of these: the sandbox alone.

@@ -57,9 +57,15 @@ fn ground(env: &Env, policy: &Policy, read: &RecordRead, kind: Kind, epoch: u64,
 
 /// A move of our cluster to the policy's target `to`.
 pub fn publish(env: &Env, policy: &Policy, read: &RecordRead, epoch: u64, to: u32) -> Plan {
-    let attempt = format!("{}-{epoch}-{to}", policy.id);
-    let ground = ground(env, policy, read, Kind::Switch, epoch, ("prod", &attempt));
-    Plan::publish(Kind::Switch, policy, Members::one(TargetIdx(to)), Epoch(epoch), vec![ground]).unwrap()
+    publish_all(env, policy, read, Kind::Switch, epoch, &[to])
+}
+
+/// A write of our cluster that publishes exactly the targets `to`.
+pub fn publish_all(env: &Env, policy: &Policy, read: &RecordRead, kind: Kind, epoch: u64, to: &[u32]) -> Plan {
+    let attempt = format!("{}-{kind}-{epoch}", policy.id);
+    let ground = ground(env, policy, read, kind, epoch, ("prod", &attempt));
+    let members = Members::new(to.iter().copied().map(TargetIdx)).unwrap();
+    Plan::publish(kind, policy, members, Epoch(epoch), vec![ground]).unwrap()
 }
 
 /// A rewrite of the fence alone, by any cluster.

@@ -7,7 +7,7 @@ use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report::Rule;
-use failoverd::engine::zone::ChangeOp;
+use failoverd::engine::zone::{ChangeOp, RefusedCode, WriteAnswer};
 
 use super::drive::*;
 
@@ -110,4 +110,51 @@ fn a_failback_into_an_evacuated_region_waits_until_the_evacuation_is_long_enough
         drive.second(&well);
     }
     assert_eq!(drive.writes.len(), 3, "one of them, as the guard allows");
+}
+
+#[test]
+fn one_who_could_not_move_anyway_freezes_nobody() {
+    for sees in [true, false] {
+        let mut drive = evacuated(false, FailbackMode::Manual);
+        // Its own path to every standby is cut, or only the second region is dead.
+        for _ in 0..2 {
+            drive.second(&[(2, [false, sees])]);
+        }
+        assert_eq!(drive.told(NoticeKind::FleetFrozen), usize::from(sees), "sees: {sees}");
+    }
+}
+
+#[test]
+fn a_write_that_was_refused_is_no_move() {
+    for refused in [true, false] {
+        let mut tight = settings();
+        tight.guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
+        let (mut first, mut other) = (policy(1, 0), policy(2, 0));
+        // Regions of their own with a well target beside, so that none is dead.
+        for (p, region) in [(&mut first, "ap-south-1"), (&mut other, "sa-east-1")] {
+            p.targets[0].region = RegionName::new(region).unwrap();
+        }
+        let mut beside = policy(3, 0);
+        beside.targets[0].region = RegionName::new("ap-south-1").unwrap();
+        beside.targets[1].region = RegionName::new("sa-east-1").unwrap();
+        let mut drive = calm_with(vec![first, other, beside], tight);
+        for _ in 0..2 {
+            drive.second(&[(0, [false, true]), (1, [true, true]), (2, [true, true])]);
+        }
+        let (batch, _) = drive.writes[0].clone();
+        if refused {
+            let answer = WriteAnswer::Refused { code: RefusedCode::Denied, message: "access denied".into() };
+            drive.feed(Event::Answered { batch, answer });
+        } else {
+            drive.accept(0);
+        }
+        for _ in 0..70 {
+            drive.second(&[(0, [true, true]), (1, [true, true]), (2, [true, true])]);
+        }
+        for _ in 0..2 {
+            drive.second(&[(1, [false, true])]);
+        }
+        let moves = |name: &str| drive.writes.iter().filter(|(_, c)| c.iter().any(|c| c.name.as_str() == name)).count();
+        assert_eq!(moves("web2.example.com"), usize::from(refused), "{:?}", drive.rules(1));
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::control::protocol::{Answer, Request};
+use crate::domain::UnixMs;
 use crate::domain::time::human;
-use crate::domain::{Epoch, UnixMs};
 use crate::engine::intent::Kind;
 use crate::engine::journal::TransitionKind;
 use crate::engine::report::{MovePhase, MoveReport, PolicyState, Report};
@@ -30,21 +30,18 @@ const ROLLBACK_BEGINS: Duration = Duration::from_secs(15);
 /// What stood before the command, so that an older move is not taken for the one that is followed.
 pub struct Before {
     at: UnixMs,
-    last: Option<(Kind, Epoch)>,
+    last: Option<MoveReport>,
 }
 
 impl Before {
     pub fn of(report: &Report) -> Before {
-        Before { at: report.at, last: report.last_move.as_ref().map(name_of) }
+        Before { at: report.at, last: report.last_move.clone() }
     }
 }
 
-fn name_of(moved: &MoveReport) -> (Kind, Epoch) {
-    (moved.kind, moved.epoch)
-}
-
-/// Looks until the move of `policy` has its verdict, at most until `deadline`.
-pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instant) -> Done {
+/// Looks until the move of `policy` has its verdict, at most until `deadline`. `must_show`: a command
+/// of which nothing is to be seen is still waiting, not done.
+pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instant, must_show: bool) -> Done {
     let begun = Instant::now();
     let mut told = String::new();
     let mut contradicted: Option<Instant> = None;
@@ -56,7 +53,7 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
             if let Some(now) = &report.moving {
                 (moving, still) = (true, None);
                 tell(&mut told, begun, now);
-            } else if let Some(last) = report.last_move.as_ref().filter(|m| Some(name_of(m)) != before.last) {
+            } else if let Some(last) = report.last_move.as_ref().filter(|m| before.last.as_ref() != Some(*m)) {
                 tell(&mut told, begun, last);
                 let since = *still.get_or_insert_with(Instant::now);
                 match verdict(policy, last) {
@@ -83,6 +80,15 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
             } else if begun.elapsed() > SHOWS {
                 return match said_since(line, policy, before).await {
                     Some(text) => Err(refused(policy, &text)),
+                    None if must_show => {
+                        sleep(BETWEEN_LOOKS).await;
+                        if Instant::now() < deadline {
+                            continue;
+                        }
+                        let text = format!("{policy}: nothing was written within {}", human(begun.elapsed()));
+                        Err(Failure::new(Exit::Blind, text)
+                            .next(format!("failoverd doctor; failoverd explain {policy}")))
+                    }
                     None => Ok(Exit::Ok),
                 };
             }
@@ -163,10 +169,10 @@ fn verdict(policy: &str, moved: &MoveReport) -> Option<Done> {
 }
 
 fn not_rolled_back(policy: &str, moved: &MoveReport) -> Failure {
-    Failure::error(format!("{policy}: contradicted and not rolled back: {}", render::move_lines(moved).join("; ")))
-        .next(format!(
-            "failoverd explain {policy}; if people are hurt: failoverd force {policy} --to TARGET --reason …"
-        ))
+    let text = format!("{policy}: contradicted and not rolled back: {}", render::move_lines(moved).join("; "));
+    Failure::new(Exit::Blind, text).next(format!(
+        "failoverd explain {policy}; if people are hurt: failoverd force {policy} --to TARGET --reason …"
+    ))
 }
 
 /// The move ended before it was written; the journal says why.

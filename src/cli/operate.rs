@@ -279,7 +279,10 @@ pub async fn run(line: &Line, errand: &Errand) -> Result<Done, AskError> {
             talk(&text);
             match errand.follow {
                 Follow::Fence => follow_fence(line, &errand.request, &before, deadline).await,
-                Follow::Move | Follow::Not => follow(line, &policy, &before, deadline).await,
+                Follow::Move | Follow::Not => {
+                    let must_show = matches!(errand.request, Request::Force { .. });
+                    follow(line, &policy, &before, deadline, must_show).await
+                }
             }
         }
         (Answer::Refused { text }, _) => Err(refused(&policy, &text)),

@@ -1,7 +1,7 @@
 //! One policy and what it needs of the main file, for break-glass: whatever is wrong elsewhere is
 //! left out and told. Nothing else may read a configuration this way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::finding::{ConfigErrors, Finding, Severity};
 use super::load::{matching, open, read_all};
@@ -30,7 +30,7 @@ pub fn alone(path: &Path, policy: &str, env: Env<'_>) -> Result<Alone, ConfigErr
         ConfigErrors::one(Finding::about(path, Severity::Error, format!("cannot look for policies: {why}"), fix))
     })?;
     let mut broken = Vec::new();
-    let mut found = None;
+    let mut found: Option<(Policy, PathBuf)> = None;
     for (file, one) in files.iter().zip(read_all(&files)) {
         match one {
             Err(finding) => broken.push((file.clone(), vec![*finding])),
@@ -38,14 +38,18 @@ pub fn alone(path: &Path, policy: &str, env: Env<'_>) -> Result<Alone, ConfigErr
                 let faulty = one.source.has_errors();
                 let findings = one.source.into_findings();
                 match one.policy.filter(|_| !faulty) {
-                    Some(read) if read.id.as_str() == policy => found = Some(read),
+                    // Which of two files is meant nobody can know; break-glass must not guess.
+                    Some(read) if read.id.as_str() == policy => match &found {
+                        Some((_, first)) => return Err(doubled(file, first, policy)),
+                        None => found = Some((read, file.clone())),
+                    },
                     Some(_) => {}
                     None => broken.push((file.clone(), findings)),
                 }
             }
         }
     }
-    let Some(found) = found else { return Err(not_found(path, policy, broken)) };
+    let Some((found, _)) = found else { return Err(not_found(path, policy, broken)) };
     if let Err(why) = fence_room::fence_fits(&found, &main.settings) {
         let fix = "shorten `cluster` and `instance`".into();
         return Err(ConfigErrors::one(Finding::about(path, Severity::Error, why, fix)));
@@ -113,6 +117,11 @@ fn only(text: &str, more: &[&str]) -> Option<String> {
 }
 
 /// What is wrong with the file that should hold the policy, else with any.
+fn doubled(file: &Path, first: &Path, policy: &str) -> ConfigErrors {
+    let what = format!("policy `{policy}` is written here and in {}", first.display());
+    ConfigErrors::one(Finding::about(file, Severity::Error, what, "move the wrong one away, then type it again".into()))
+}
+
 fn not_found(path: &Path, policy: &str, broken: Vec<(std::path::PathBuf, Vec<Finding>)>) -> ConfigErrors {
     let own = broken.iter().any(|(file, _)| file.file_stem().is_some_and(|stem| stem == policy));
     let mut findings: Vec<Finding> = broken

@@ -309,6 +309,22 @@ fn damage(raw: LiveSet, cluster: &ClusterName) -> Damage {
     if let Some(other) = texts.iter().filter_map(readable).find(|v| v.cluster != *cluster) {
         return Damage::Shared(other.cluster);
     }
+    // A value that does not parse whole may still say whose it is.
+    let owner = |text: &String| -> Option<ClusterName> {
+        if FenceValue::parse(text).is_ok() {
+            return None;
+        }
+        let lower = text.to_ascii_lowercase();
+        let words: Vec<&str> = lower.split(|c: char| c.is_ascii_whitespace() || c == '"').collect();
+        if words.contains(&"m=released") {
+            return None;
+        }
+        let named = words.iter().find_map(|w| w.strip_prefix("o="))?;
+        ClusterName::new(named.split('/').next()?).ok()
+    };
+    if let Some(other) = texts.iter().filter_map(owner).find(|c| c != cluster) {
+        return Damage::Shared(other);
+    }
     let epoch = texts
         .iter()
         .filter_map(|text| word(text, "e="))

@@ -144,6 +144,9 @@ impl Fleet {
             if old.planned.is_some() && old.write.is_none() {
                 return Err(format!("policy {id} has a switch under way; reload again when it is over"));
             }
+            if old.hand_goes_first() {
+                return Err(format!("policy {id} is about to be written by a person; reload again when it is over"));
+            }
             if old.write.is_some() || !old.settling.is_empty() {
                 return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
             }

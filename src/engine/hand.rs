@@ -215,7 +215,8 @@ impl PolicyState {
         if let Some(message) = refused {
             return self.give_up(cx, &hand, &message);
         }
-        if cx.now.mono.since(hand.asked) >= HAND_LIFE {
+        let taken = matches!(hand.what, Asked::Takeover(_)) && self.live.fences.iter().all(|f| f.ours().is_some());
+        if cx.now.mono.since(hand.asked) >= HAND_LIFE && !(taken && read_since) {
             let read = self.live.error.as_ref().map(|e| e.message.clone());
             let why = hand.failed.clone().or(read).unwrap_or_else(|| "the zone could not be read in time".into());
             return self.give_up(cx, &hand, &why);

@@ -234,6 +234,12 @@ pub(super) fn drain(
     if hard {
         how = "it is no destination at all".to_owned();
     }
+    let may_be_live = p.published().is_none() && !matches!(p.live.view, View::Absent);
+    if may_be_live {
+        p.drained = old;
+        let text = format!("what the record publishes is not known now, so {name} may be live; nothing was marked");
+        return CommandReply::Refused(format!("{id}: {text}; `failoverd explain {id}` says why"));
+    }
     if p.published().is_some_and(|m| m.contains(target)) {
         let said = format!("by {by}: {reason}");
         let begun = match without(p, target) {
@@ -328,6 +334,9 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         }
         _ if overtaken(p, &plan).is_some() => Err(overtaken(p, &plan).unwrap_or_default()),
         Phase::Checking { since } => match is_proven(p, cx, &plan, *since) {
+            Ok(()) if now.since(*since) >= CHECK + WAIT => {
+                Err("another write of this policy has no outcome yet".into())
+            }
             Ok(()) => Ok(Some(*since)),
             Err(why) if now.since(*since) >= CHECK => Err(format!("not proven within {}: {why}", human(CHECK))),
             Err(_) => Ok(None),

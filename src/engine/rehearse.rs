@@ -157,6 +157,9 @@ fn held_back(p: &PolicyState, cx: &Cx) -> Hold {
     let free = calm
         && p.live.fences.iter().all(ours)
         && p.brakes.frozen.is_none()
+        // The fence's kind is what keeps failback off for a peer; it must not be written over.
+        && !p.brakes.failback_blocked
+        && !p.brakes.unverified
         && !p.hand_goes_first()
         && p.planned.is_none()
         && !trouble

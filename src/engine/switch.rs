@@ -29,6 +29,8 @@ pub(super) use answer::{About, answered, busy_wait};
 
 /// A decision without renewal is never sent after this (invariant I6).
 const DECISION_LIFE: Duration = Duration::from_secs(30);
+/// A `force` waits for the store no longer than this; its attempt in the fence is the intent (I11).
+const FORCE_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Writing {
     pub intent: Intent,
@@ -179,6 +181,7 @@ impl Writing {
             Phase::Queued { not_before } => Some((*not_before).min(self.renewed + DECISION_LIFE)),
             Phase::Resolving { read_at } => Some(*read_at),
             Phase::BurnQueued { not_before, .. } => Some(*not_before),
+            Phase::Recording { .. } if self.intent.kind == Kind::Force => Some(self.decided + FORCE_PATIENCE),
             Phase::Recording { .. } | Phase::Sent | Phase::BurnSent { .. } => None,
         }
     }
@@ -293,6 +296,7 @@ pub(super) fn not_persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
     let why = "the state could not be written".to_owned();
     if let Some(mut write) = p.write.take() {
         write.intent.outcome = Some(IntentOutcome::NotSent { why });
+        rehearse::closed(p, cx, &write.intent, None);
         planned::not_written(p, cx, &write.intent);
         p.hand_failed(&write.intent);
     }
@@ -316,6 +320,14 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         && !p.live.is_reading()
     {
         p.read_now(cx, Urgency::FenceRead);
+    }
+    if let Some(write) = &mut p.write
+        && write.intent.kind == Kind::Force
+        && matches!(write.phase, Phase::Recording { .. })
+        && cx.now.mono.since(write.decided) >= FORCE_PATIENCE
+    {
+        // A store that does not even fail holds break-glass back no longer than this.
+        write.phase = Phase::Queued { not_before: cx.now.mono };
     }
     let Some(write) = &p.write else { return };
     if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.publishes() {

@@ -129,6 +129,9 @@ fn refused(p: &mut PolicyState, cx: &mut Cx, code: RefusedCode, message: String)
     let kind = p.write.as_ref().map_or(Kind::Failover, |w| w.intent.kind);
     p.journal(cx, TransitionKind::NotApplied, format!("{kind} refused: {message}"));
     close(p, cx, IntentOutcome::Refused { message: message.clone() });
+    if kind == Kind::Rehearse && code == RefusedCode::NoSuchZone {
+        rehearse::refused(p, cx, code, &message);
+    }
     if code == RefusedCode::NoSuchZone {
         // It is looked for anew, and told once for all policies in it.
         p.live.stale = true;

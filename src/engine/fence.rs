@@ -432,6 +432,10 @@ mod tests {
             (txt(&["\"v=2 e=1\""]), Damage::Newer),
             (txt(&[&theirs, "\"v=3\""]), Damage::Newer),
             (txt(&[&ok, &theirs]), Damage::Shared(ClusterName::new("other").unwrap())),
+            // Not whole, and yet it says whose it is.
+            (txt(&["\"v=1 e=7 o=other/x m=maintenance\""]), Damage::Shared(ClusterName::new("other").unwrap())),
+            (txt(&["\"v=1 e=7 o=other/x m=released\""]), spoiled(&txt(&["\"v=1 e=7 o=other/x m=released\""]), 7)),
+            (txt(&["\"v=1 e=7 o=prod/x\""]), spoiled(&txt(&["\"v=1 e=7 o=prod/x\""]), 7)),
             (weighted, Damage::NotSimple),
         ];
         for (set, want) in cases {

@@ -74,7 +74,7 @@ pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, St
                     policy: None,
                     record: None,
                     text: format!("zone {zone} cannot be listed: {}", error.message),
-                    next: "look at the zone's name, the credentials and docs/permissions.md".into(),
+                    next: "look at the zone's name, the credentials and docs/aws.md".into(),
                 });
             }
         }

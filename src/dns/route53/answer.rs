@@ -124,7 +124,7 @@ pub(super) fn api_error(failure: &Failure, asked: Asked<'_>) -> ApiError {
         Class::Denied => error(
             ApiErrorKind::Denied,
             format!(
-                "route53:{action} on {subject} was denied: {text}; grant that action to this identity (docs/permissions.md)"
+                "route53:{action} on {subject} was denied: {text}; grant that action to this identity (docs/aws.md)"
             ),
         ),
         Class::Credentials => error(

@@ -41,7 +41,7 @@ async fn every_answer_to_a_write_has_one_class_and_no_write_is_ever_sent_twice()
             Class::Refused(
                 Denied,
                 "route53:ChangeResourceRecordSets on hostedzone/Z1 was denied: User: u is not authorized; \
-                 grant that action to this identity (docs/permissions.md)",
+                 grant that action to this identity (docs/aws.md)",
             ),
         ),
         (

@@ -7,7 +7,7 @@ use crate::config::{self, Alone, Config, ConfigErrors, Located};
 use crate::runtime::assembly::StartError;
 use crate::store::LockError;
 
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, logging, output};
 
 /// What every command is given.
 pub struct Context {
@@ -128,7 +128,13 @@ fn refuse(errors: &ConfigErrors, path: Option<&Path>) -> Failure {
         return Failure::new(Exit::Config, &finding.what).next(&finding.fix);
     }
     for finding in errors.errors() {
-        output::talk(&finding.to_string());
+        if logging::is_json() {
+            let at = [("file", finding.file.display().to_string().into()), ("line", finding.line.into())];
+            let more: Vec<_> = at.into_iter().chain([("fix", finding.fix.clone().into())]).collect();
+            logging::say("ERROR", &finding.what, &more);
+        } else {
+            output::talk(&finding.to_string());
+        }
     }
     let count = super::count(errors.errors().count(), "error", "errors");
     let failure = Failure::new(Exit::Config, format!("the configuration has {count}, see above"));

@@ -186,6 +186,11 @@ enum Command {
 pub fn run() -> Exit {
     let args = match Args::try_parse() {
         Ok(args) => args,
+        Err(error) if error.use_stderr() && logging::asked(std::env::args()) == logging::Form::Json => {
+            logging::choose(logging::Form::Json);
+            let text = error.render().to_string();
+            return complain(&Failure::error(text.trim_start_matches("error: ").trim_end()));
+        }
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { Exit::Error } else { Exit::Ok };
@@ -251,7 +256,13 @@ fn raise_file_limit() {
     }
 }
 
+/// Says why a command failed; the exit code is its own.
 fn complain(failure: &Failure) -> Exit {
+    if logging::is_json() {
+        let (next, exit) = (failure.next.clone().into(), (failure.exit as u8).into());
+        logging::say("ERROR", &failure.error, &[("next", next), ("exit", exit)]);
+        return failure.exit;
+    }
     let red = output::colour(anstyle::AnsiColor::Red).bold();
     output::talk(&format!("{} {}", output::paint("error:", red), failure.error));
     if let Some(next) = &failure.next {

@@ -6,15 +6,16 @@ use crate::domain::time::human;
 use crate::engine::report::{PolicyState, Report, Settled};
 use crate::runtime::once;
 
-use super::output::{data, talk};
-use super::{Context, Done, Exit, Failure, render};
+use super::output::{data, json_line, talk};
+use super::{Context, Done, Exit, Failure, logging, render};
 
 /// Exit: 0 · 2 moved (with --detailed-exitcode) · 3 failing, but refused or no candidate · 5 provider
 /// unreachable · 6 rolled back · 7 blind or not judged in time.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example, each minute from cron: failoverd -c /etc/failoverd/failoverd.toml once --deadline 50s\n\n\
-    Soak counts over passes while no gap between two of them is longer than soak."
+    Soak counts over passes while no gap between two of them is longer than soak.\n\
+    With --log json stdout has one JSON object for each policy, and the log ends with `pass ended`."
 )]
 pub struct Args {
     /// Longest time the pass may take
@@ -27,10 +28,26 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Done {
+    let mut result = "failed";
+    let exit = match pass(context, args, &mut result).await {
+        Ok(exit) => exit,
+        Err(failure) => super::complain(&failure),
+    };
+    // The last line, whatever happened: schedulers and alarms look for it.
+    tracing::info!(result, exit = exit as u8, version = env!("CARGO_PKG_VERSION"), "pass ended");
+    Ok(exit)
+}
+
+async fn pass(context: &Context, args: Args, result: &mut &'static str) -> Done {
     let config = context.load_aloud()?;
     let passed = once::pass(&config, args.deadline).await?;
+    *result = if passed.stopped { "stopped" } else { word(passed.settled) };
     passed.notes.iter().for_each(|note| talk(note));
-    data(&render::status(&passed.status.reports));
+    if logging::is_json() {
+        passed.status.reports.iter().for_each(json_line);
+    } else {
+        data(&render::status(&passed.status.reports));
+    }
     if passed.notices_left > 0 {
         talk(&format!("{} notices could not be delivered yet; the next pass sends them", passed.notices_left));
     }
@@ -44,6 +61,19 @@ pub async fn run(context: &Context, args: Args) -> Done {
         deadline: args.deadline,
     };
     pass.verdict(args.detailed_exitcode)
+}
+
+/// The result of a pass in one word, as logged.
+fn word(settled: Settled) -> &'static str {
+    match settled {
+        Settled::No => "not-judged",
+        Settled::Quiet => "quiet",
+        Settled::Moved => "moved",
+        Settled::RolledBack => "rolled-back",
+        Settled::Refused => "refused",
+        Settled::Blind => "blind",
+        Settled::Provider => "provider-unreachable",
+    }
 }
 
 /// How a pass over all policies ended, observing or not.

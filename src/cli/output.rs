@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::domain::Health;
 use crate::engine::report::PolicyState;
 
+use super::logging;
+
 /// Version of every JSON document a command prints.
 pub const JSON_VERSION: u32 = 1;
 
@@ -112,9 +114,22 @@ pub fn json(value: &impl Serialize) {
     }
 }
 
-/// Writes one line to stderr.
+/// Writes one JSON document on one line to stdout.
+pub fn json_line(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => data(&(text + "\n")),
+        Err(error) => talk(&format!("error: {error}")),
+    }
+}
+
+/// Writes one line to stderr; an object for a machine.
 pub fn talk(line: &str) {
-    anstream::eprintln!("{line}");
+    if logging::is_json() {
+        let plain = anstream::adapter::strip_str(line.trim()).to_string();
+        logging::say("INFO", &plain, &[]);
+    } else {
+        anstream::eprintln!("{line}");
+    }
 }
 
 #[cfg(test)]

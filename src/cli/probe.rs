@@ -111,11 +111,11 @@ pub async fn run_with(prober: &Prober, args: &ProbeArgs, config: Option<&Path>, 
     let asked = match asked {
         Ok(asked) => asked,
         Err(Refused::Config(errors)) => {
-            anstream::eprintln!("{errors}");
+            super::output::talk(&format!("{errors}"));
             return 4;
         }
         Err(refused) => {
-            anstream::eprintln!("error: {refused}");
+            super::output::talk(&format!("error: {refused}"));
             return 1;
         }
     };
@@ -161,7 +161,7 @@ fn configured(args: &ProbeArgs, path: Option<&Path>) -> Result<Vec<Asked>, Refus
     }
     let env = |name: &str| std::env::var(name).ok();
     let located = config::locate(path, &env)?;
-    anstream::eprintln!("config: {} ({})", located.path.display(), located.why);
+    super::output::talk(&format!("config: {} ({})", located.path.display(), located.why));
     let config = config::load(&located.path, &env)?;
     let wanted = args.policy.as_deref().unwrap_or_default();
     let list = |names: Vec<&str>| names.join(", ");

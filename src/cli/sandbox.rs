@@ -39,7 +39,7 @@ pub async fn run(args: SandboxArgs) -> u8 {
     match serve(args).await {
         Ok(()) => 0,
         Err(error) => {
-            anstream::eprintln!("error: {error}");
+            super::output::talk(&format!("error: {error}"));
             1
         }
     }

@@ -14,7 +14,7 @@ use super::event::{Event, Probed};
 use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
 use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
-use super::report::{Report, Settled};
+use super::report::{Pulse, Report, Settled};
 use super::sight::Sight;
 use super::state::{Cx, Delegation, PolicyState, Shared, ZoneState};
 use super::zone::{ApiErrorKind, RefusedCode, WriteAnswer, ZoneInfo};
@@ -223,6 +223,18 @@ impl Fleet {
     /// Why this controller is blind; `None` while it sees.
     pub fn blind(&self) -> Option<&str> {
         self.shared.sight.blind.as_deref()
+    }
+
+    /// The fleet in a few numbers.
+    pub fn pulse(&self) -> Pulse {
+        let count = |holds: fn(&PolicyState) -> bool| self.states().filter(|(_, p)| holds(p)).count();
+        Pulse {
+            policies: count(|_| true),
+            moving: count(PolicyState::is_moving),
+            frozen: count(|p| p.brakes.frozen.is_some() || p.brakes.forced),
+            blind: self.blind().is_some(),
+            store_ok: self.shared.store_broken.is_none(),
+        }
     }
 
     /// Whether one confirmed pass is over (`once`, `plan`), and with what result.

@@ -44,6 +44,20 @@ pub struct Report {
     pub rehearsal: Option<RehearsalSnapshot>,
 }
 
+/// The whole fleet in a few numbers, cheap at any size: what a heartbeat carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pulse {
+    pub policies: usize,
+    /// With a write decided, in flight or being proven.
+    pub moving: usize,
+    /// With automatic moves stopped by a person: `freeze` or `force`.
+    pub frozen: usize,
+    /// This controller cannot see enough of the network to judge.
+    pub blind: bool,
+    /// What must outlive this process can be written.
+    pub store_ok: bool,
+}
+
 /// Something in the zone that is known on a calm day to be in a move's way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {

@@ -27,6 +27,7 @@ use crate::engine::zone::{ApiError, ZoneInfo};
 use crate::engine::{Fleet, Mode, next_deadline, report, step};
 use crate::probe::schedule::Ended;
 
+use super::alive::{self, Alive};
 use super::calendar::{Arithmetic, Calendar};
 use super::clock::{Clock, JumpWatch};
 use super::desk;
@@ -128,6 +129,7 @@ pub struct Controller {
     next_status: Instant,
     watchdog: Option<Duration>,
     drill: Option<Drill>,
+    alive: Option<Alive>,
     commands: u64,
     /// What the provider said last instead of an answer about a zone.
     provider_trouble: BTreeMap<ZoneIdx, String>,
@@ -161,6 +163,7 @@ impl Controller {
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
             drill: None,
+            alive: None,
             commands: 0,
             provider_trouble: BTreeMap::new(),
             sightless: false,
@@ -236,6 +239,11 @@ impl Controller {
     /// From now on the write path is rehearsed when `drill` says so.
     pub fn rehearse(&mut self, drill: Drill) {
         self.drill = Some(drill);
+    }
+
+    /// From now on the log says each minute that the loop turns.
+    pub fn say_alive(&mut self) {
+        self.alive = Some(Alive::new(Instant::now()));
     }
 
     /// Walks a rehearsal now, when one is due.
@@ -394,6 +402,9 @@ impl Controller {
         self.next_beat = Instant::now() + self.watchdog.map_or(BEAT, |period| period.min(BEAT));
         if self.watchdog.is_some() {
             systemd::alive();
+        }
+        if let Some(uptime) = self.alive.as_mut().and_then(|alive| alive.due(Instant::now())) {
+            alive::say(self.fleet.pulse(), uptime, &self.fleet.settings().instance);
         }
         let edges = match self.jumps.look(now) {
             Some(ahead_ms) => {

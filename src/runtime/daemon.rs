@@ -43,6 +43,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     if let Some(drill) = Drill::new(config.settings.rehearsal.as_deref(), &durable.restored, wall()) {
         controller.rehearse(drill);
     }
+    controller.say_alive();
     let inbox = controller.sender();
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: Some(durable.store.clone()) });

@@ -3,6 +3,7 @@
 //! Nothing here decides: a room turns an action into a call and its answer into an event.
 //! Only `executor` may hold a `dns::ZoneWriter`; only `clock` reads clocks.
 
+pub mod alive;
 pub mod assembly;
 pub mod calendar;
 pub mod chronicle;

@@ -21,8 +21,9 @@ use crate::engine::zone::{
     ApiError, ApiErrorKind, Change, ChangeOp, ChangeStatus, Data, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo,
 };
 
+use super::alive::PERIOD;
 use super::clock::Clock;
-use super::controller::Wakeup;
+use super::controller::{Controller, Start, Until, Wakeup};
 use super::dispatch::{Dispatch, Tools};
 use super::executor::{Executor, Hands};
 use super::keeper::{Done, Keeper};
@@ -357,6 +358,82 @@ async fn notices_of_an_entry_that_cannot_be_stored_are_told_directly() {
         let event = next_event(&mut wakeups).await;
         assert_eq!(matches!(event, Event::StoreFailed { seq: 1, .. }), store_broken, "{event:?}");
         assert_eq!(world.told.lock().unwrap().len(), told);
+    }
+}
+
+/// Log lines of this thread, as JSON.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn alive(&self) -> Vec<serde_json::Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &serde_json::Value| line["message"] == "alive").collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_says_each_minute_that_it_turns_and_nothing_while_it_hangs() {
+    let lines = Lines::default();
+    let into = lines.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || into.clone()).finish();
+    let _logs = tracing::subscriber::set_default(subscriber);
+    for store_broken in [false, true] {
+        let world = Arc::new(World { store_broken, ..World::default() });
+        let hands = Hands::Active(Executor::new(world.clone()));
+        let (clock, keeper) = (Clock::start(), world.clone());
+        let tools = Tools { clock, hands, reader: world.clone(), senses: world.clone(), keeper };
+        let (_schedule, probes) = mpsc::channel(1);
+        let mut controller = Controller::start(Start {
+            settings: settings(),
+            policies: vec![policy("web", "www.example.com"), policy("api", "api.example.com")],
+            mode: crate::engine::Mode::Active,
+            restored: crate::engine::journal::Restored::default(),
+            windows: |_| None,
+            tools,
+            probes,
+        });
+        lines.0.lock().unwrap().clear();
+        let turn = |seconds| Duration::from_secs(seconds);
+        let _ = timeout(turn(90), controller.run(Until::Stopped)).await;
+        assert_eq!(lines.alive().len(), 0, "only a daemon says it");
+
+        controller.say_alive();
+        let _ = timeout(PERIOD * 3 + turn(5), controller.run(Until::Stopped)).await;
+        let said = lines.alive();
+        let uptimes: Vec<u64> = said.iter().map(|line| line["uptime_s"].as_u64().unwrap()).collect();
+        // The loop looks once a second.
+        let looked = [0, 60, 120, 180].map(|due| due..=due + 1);
+        assert!(uptimes.len() == 4 && uptimes.iter().zip(looked).all(|(at, due)| due.contains(at)), "{uptimes:?}");
+        let last = &said[3];
+        for (key, value) in [
+            ("level", "INFO".into()),
+            ("policies", serde_json::json!(2)),
+            ("moving", 0.into()),
+            ("frozen", 0.into()),
+            ("blind", false.into()),
+            ("store_ok", (!store_broken).into()),
+            ("instance", "a".into()),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+        ] {
+            assert_eq!(last[key], value, "{key}: {last:#}");
+        }
+
+        tokio::time::sleep(PERIOD * 5).await;
+        assert_eq!(lines.alive().len(), 4, "a loop that does not turn says nothing");
+        let _ = timeout(turn(5), controller.run(Until::Stopped)).await;
+        assert_eq!(lines.alive().len(), 5, "and one line when it turns again");
     }
 }
 

@@ -23,6 +23,7 @@ mod lost;
 mod notify;
 mod probe;
 mod sandbox;
+mod ship;
 // Helpers of several areas; not every area uses all of them.
 mod ministack;
 #[allow(dead_code)]

@@ -143,13 +143,17 @@ mod tests {
     use super::*;
     use crate::domain::PolicyId;
     use crate::engine::intent::Kind;
-    use crate::engine::zone::LiveSet;
+    use crate::engine::zone::{LiveSet, RecordRead};
+
+    fn set(rtype: &str, value: &str) -> LiveSet {
+        LiveSet::values(rtype, 60, vec![value.into()])
+    }
 
     fn plan(at: UnixMs) -> Plan {
         let plan = PlanToApply {
             kind: Kind::Failover,
             to: vec!["west".into()],
-            fences: vec![Some(LiveSet::values("TXT", 60, vec!["\"v=1 e=1\"".into()])), None],
+            zone: vec![RecordRead { sets: vec![set("A", "192.0.2.1")], fence: vec![set("TXT", "\"v=1 e=1\"")] }],
             config: "abc".into(),
         };
         Plan::new(&Saved { policy: PolicyId::new("web").unwrap(), zone: "example.com".into(), at, plan }, "c", "a")

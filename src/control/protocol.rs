@@ -9,7 +9,7 @@ use crate::domain::UnixMs;
 use crate::engine::intent::Kind;
 use crate::engine::journal::Transition;
 use crate::engine::report::Report;
-use crate::engine::zone::LiveSet;
+use crate::engine::zone::RecordRead;
 
 pub const VERSION: u32 = 1;
 
@@ -167,8 +167,8 @@ impl Request {
 pub struct PlanToApply {
     pub kind: Kind,
     pub to: Vec<String>,
-    /// The fences it was made on, as listed, in the order of the policy's records.
-    pub fences: Vec<Option<LiveSet>>,
+    /// The zone it was made on, as listed: records and fences, in the order of the policy's records.
+    pub zone: Vec<RecordRead>,
     /// Configuration hash of the policy.
     pub config: String,
 }

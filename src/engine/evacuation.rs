@@ -94,7 +94,7 @@ impl Evacuation {
     }
 
     /// Dead regions that more than `guard.floor` policies left: more than a few faults.
-    fn evacuated(&self, guard: &GuardSettings, now: Tick) -> BTreeSet<&RegionName> {
+    pub fn evacuated(&self, guard: &GuardSettings, now: Tick) -> BTreeSet<&RegionName> {
         let mut left: BTreeMap<&RegionName, BTreeSet<&PolicyId>> = BTreeMap::new();
         for m in self.recent(guard, now).filter(|m| m.dead) {
             if let Some(region) = &m.from {

@@ -11,7 +11,7 @@ use crate::domain::{
 
 use super::action::BatchId;
 use super::intent::{IntentId, Kind};
-use super::zone::{ApiError, ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer, ZoneInfo};
+use super::zone::{ApiError, ChangeStatus, DnsAnswer, RecordRead, WriteAnswer, ZoneInfo};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -174,8 +174,8 @@ pub enum CommandKind {
 pub struct SavedPlan {
     pub kind: Kind,
     pub to: Members,
-    /// The fences the plan was made on, in the order of the policy's records.
-    pub fences: Vec<Option<LiveSet>>,
+    /// The zone the plan was made on, in the order of the policy's records.
+    pub zone: Vec<RecordRead>,
     /// Configuration hash of the policy.
     pub config: String,
 }

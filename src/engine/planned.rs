@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Health, Members, TargetIdx, Tick};
+use crate::domain::{Health, Members, RecordName, TargetIdx, Tick};
 
 use super::event::{CommandReply, SavedPlan};
 use super::intent::{Intent, IntentId, IntentOutcome, Kind};
@@ -14,9 +14,9 @@ use super::notice::{Clocks, NoticeKind, Severity};
 use super::own;
 use super::report::{MovePhase, MoveReport};
 use super::select::{best_set, tier_of};
-use super::state::{Cx, PolicyState, Words};
+use super::state::{Cx, PolicyState, Urgency, Words};
 use super::switch;
-use super::zone::LiveSet;
+use super::zone::RecordRead;
 
 /// A destination that is not proven within this is refused.
 const CHECK: Duration = Duration::from_secs(30);
@@ -33,8 +33,8 @@ pub(super) struct Planned {
     said: String,
     purpose: Purpose,
     phase: Phase,
-    /// The fences a saved plan was made on.
-    fences: Option<Vec<Option<LiveSet>>>,
+    /// The zone a saved plan was made on: it is read once more, and must be the same.
+    zone: Option<Vec<RecordRead>>,
     /// A published target was down already when the person asked.
     was_down: bool,
 }
@@ -44,6 +44,8 @@ enum Purpose {
     Switch,
     /// Leaving a target that a person drains: failback goes on when the mark is gone.
     Drain,
+    /// Taking the record as it is.
+    Adopt,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,13 @@ impl Planned {
         match self.phase {
             Phase::Checking { since } => Some(since + CHECK),
             Phase::Draining { until, .. } => Some(until),
+            Phase::Writing(_) => None,
+        }
+    }
+
+    fn begun(&self) -> Option<Tick> {
+        match self.phase {
+            Phase::Checking { since } | Phase::Draining { since, .. } => Some(since),
             Phase::Writing(_) => None,
         }
     }
@@ -81,7 +90,7 @@ impl Planned {
 
     fn as_report(&self, p: &PolicyState, phase: MovePhase, detail: String) -> MoveReport {
         MoveReport {
-            kind: Kind::Switch,
+            kind: if self.purpose == Purpose::Adopt { Kind::Adopt } else { Kind::Switch },
             from: p.policy.names(&self.from),
             to: p.policy.names(&self.to),
             epoch: p.known_epoch.next(),
@@ -117,7 +126,7 @@ fn plan(
     drain: Duration,
     said: &str,
     purpose: Purpose,
-    fences: Option<Vec<Option<LiveSet>>>,
+    zone: Option<Vec<RecordRead>>,
 ) -> Result<String, String> {
     let id = p.policy.id.clone();
     let from = may_move(p, cx)?;
@@ -131,7 +140,7 @@ fn plan(
     let worse = purpose == Purpose::Switch && tier_of(p, to) > tier_of(p, &from);
     let (old, new) = (p.names_text(&from), p.names_text(to));
     let said = said.to_owned();
-    p.planned = Some(Planned { from, to: to.clone(), drain, said, purpose, phase, fences, was_down });
+    p.planned = Some(Planned { from, to: to.clone(), drain, said, purpose, phase, zone, was_down });
     p.begin_proof(now);
     cx.shared.sight.hurry();
     let drained =
@@ -298,27 +307,56 @@ pub(super) fn apply(p: &mut PolicyState, cx: &mut Cx, saved: &SavedPlan, said: &
         let text = format!("the configuration changed since the plan was made; {again}");
         return reply(p, |_| Err(text));
     }
-    if !stands(p, &saved.fences) {
-        let text = format!("the zone moved since the plan was made; {again}");
-        return reply(p, |_| Err(text));
-    }
-    if saved.kind == Kind::Adopt {
-        return own::adopt(p, cx, &saved.to, false, said);
-    }
     let not_up = |i: &TargetIdx| p.health_of(*i).is_none_or(|h| h.state() != Health::Up);
     if let Some(bad) = saved.to.iter().find(not_up) {
         let text = format!("{}, which the plan would publish; {again}", p.evidence(bad, cx.now));
         return reply(p, |_| Err(text));
     }
-    let fences = Some(saved.fences.clone());
-    reply(p, |p| plan(p, cx, &saved.to, Duration::ZERO, said, Purpose::Switch, fences))
+    let zone = Some(saved.zone.clone());
+    // What is being read now was asked for before the person spoke.
+    p.live.taint();
+    if saved.kind == Kind::Adopt {
+        return reply(p, |p| plan_adoption(p, cx, &saved.to, said, zone));
+    }
+    reply(p, |p| plan(p, cx, &saved.to, Duration::ZERO, said, Purpose::Switch, zone))
 }
 
-/// The fences are, byte for byte, these.
-fn stands(p: &PolicyState, fences: &[Option<LiveSet>]) -> bool {
-    let txt = |r: &super::zone::RecordRead| r.fence.iter().find(|s| s.rtype == "TXT").cloned();
-    let live: Vec<Option<LiveSet>> = p.live.reads.iter().map(txt).collect();
-    live == fences
+/// A record whose sets or fence are no longer those of `zone`, as last read.
+fn moved(p: &PolicyState, zone: &[RecordRead]) -> Option<String> {
+    let same = |(i, _): &(usize, &RecordName)| {
+        p.live.reads.get(*i).zip(zone.get(*i)).is_some_and(|(live, then)| live.is_same(then))
+    };
+    p.policy.records.iter().enumerate().find(|r| !same(r)).map(|(_, name)| name.to_string())
+}
+
+/// Begins the check before a record is adopted as a saved plan has it.
+fn plan_adoption(
+    p: &mut PolicyState,
+    cx: &mut Cx,
+    to: &Members,
+    said: &str,
+    zone: Option<Vec<RecordRead>>,
+) -> Result<String, String> {
+    if p.planned.is_some() || p.is_moving() || p.write.is_some() {
+        return Err("another write is under way; `failoverd status` shows it; try again when it is over".into());
+    }
+    own::is_read(p)?;
+    own::fits(p, to)?;
+    let from = p.published().cloned().ok_or("the record publishes no target of ours any more")?;
+    let names = p.names_text(to);
+    p.planned = Some(Planned {
+        from,
+        to: to.clone(),
+        drain: Duration::ZERO,
+        said: said.to_owned(),
+        purpose: Purpose::Adopt,
+        phase: Phase::Checking { since: cx.now.mono },
+        zone,
+        was_down: false,
+    });
+    p.begin_proof(cx.now.mono);
+    cx.shared.sight.hurry();
+    Ok(format!("adopting with {names}: the zone is read once more first; `failoverd status` shows the proof"))
 }
 
 /// Time passed, or something was seen: check, drain, write, or give up.
@@ -333,6 +371,15 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
             return;
         }
         _ if overtaken(p, &plan).is_some() => Err(overtaken(p, &plan).unwrap_or_default()),
+        // Somebody may have edited the record since it was last read.
+        Phase::Checking { since } if plan.zone.is_some() && !is_read_since(p, *since) => {
+            if now.since(*since) < CHECK {
+                p.read_now(cx, Urgency::FenceRead);
+                Ok(None)
+            } else {
+                Err(format!("the zone could not be read within {}", human(CHECK)))
+            }
+        }
         Phase::Checking { since } => match is_proven(p, cx, &plan, *since) {
             Ok(()) if now.since(*since) >= CHECK + WAIT => {
                 Err("another write of this policy has no outcome yet".into())
@@ -356,7 +403,19 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         }
         // A fence-only write ends soon.
         Ok(Some(_)) if p.write.is_some() || p.live.stale => {}
+        Ok(Some(_)) if plan.purpose == Purpose::Adopt => adopt(p, cx, &plan),
         Ok(Some(_)) => write(p, cx, &plan),
+    }
+}
+
+fn is_read_since(p: &PolicyState, since: Tick) -> bool {
+    !p.live.stale && p.live.read_at.is_some_and(|at| at > since)
+}
+
+fn adopt(p: &mut PolicyState, cx: &mut Cx, plan: &Planned) {
+    match own::adopt(p, cx, &plan.to, false, &plan.said) {
+        CommandReply::Accepted(_) => p.planned = None,
+        CommandReply::Refused(why) => give_up(p, cx, &why),
     }
 }
 
@@ -399,11 +458,13 @@ fn overtaken(p: &PolicyState, plan: &Planned) -> Option<String> {
     if let Some(write) = p.write.as_ref().filter(|w| w.intent.kind.publishes()) {
         return Some(format!("a {} goes first", write.intent.kind));
     }
-    if p.published() != Some(&plan.from) || !p.live.fences.iter().all(|f| f.ours().is_some()) {
-        return Some("the record or its fence changed meanwhile".into());
+    let read = plan.begun().is_some_and(|since| is_read_since(p, since));
+    if let Some(name) = plan.zone.as_ref().filter(|_| read).and_then(|zone| moved(p, zone)) {
+        return Some(format!("{name} changed in the zone since the plan was made"));
     }
-    if plan.fences.as_ref().is_some_and(|fences| !stands(p, fences)) {
-        return Some("the zone moved since the plan was made".into());
+    let is_ours = plan.purpose == Purpose::Adopt || p.live.fences.iter().all(|f| f.ours().is_some());
+    if p.published() != Some(&plan.from) || !is_ours {
+        return Some("the record or its fence changed meanwhile".into());
     }
     let down = |i: &TargetIdx| p.health_of(*i).is_some_and(|h| h.state() == Health::Down);
     let dead = plan.from.iter().find(down).filter(|_| !plan.was_down)?;
@@ -440,14 +501,18 @@ fn give_up(p: &mut PolicyState, cx: &mut Cx, why: &str) {
     let Some(plan) = p.planned.take() else { return };
     let id = p.policy.id.clone();
     let new = p.names_text(&plan.to);
-    p.journal(cx, TransitionKind::Dropped, format!("the switch to {new}, {}, was not made: {why}", plan.said));
+    let what = if plan.purpose == Purpose::Adopt { "adoption of" } else { "switch to" };
+    p.journal(cx, TransitionKind::Dropped, format!("the {what} {new}, {}, was not made: {why}", plan.said));
     p.last_move = Some(plan.as_report(p, MovePhase::NotApplied, why.to_owned()));
     let mut next = vec!["nothing was written".to_owned()];
+    if plan.zone.is_some() {
+        next.push(format!("to try again: failoverd plan {id} --out FILE"));
+    }
     if plan.purpose == Purpose::Drain {
         next.push("the target stays marked as drained; drain it again, or undrain it".to_owned());
     }
     let words = Words { why: vec![why.to_owned()], next, ..Words::default() };
-    p.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the switch to {new} was not made"), words);
+    p.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the {what} {new} was not made"), words);
 }
 
 /// A switchover stands in the zone: it is not undone at once, nor by a failback to better priority.

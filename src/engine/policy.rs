@@ -307,7 +307,7 @@ impl PolicyState {
     /// The heart: what is wanted, what is in the way, and what is done about it.
     fn decide(&mut self, cx: &mut Cx) {
         let now = cx.now.mono;
-        let want = wanted(self, now);
+        let want = wanted(self, cx.shared, now);
         if !matches!(&want, Some(w) if is_optional(w.kind)) && self.doubt.is_none() {
             self.proof = None;
         }

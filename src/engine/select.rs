@@ -5,11 +5,13 @@
 //! with fewer than `min_active` left the policy fails over to another tier. With one answer that
 //! is plain failover and failback between targets.
 
-use crate::domain::{Drift, FailbackMode, Health, Members, TargetIdx, Tick};
+use std::collections::BTreeSet;
+
+use crate::domain::{Drift, FailbackMode, Health, Members, RegionName, TargetIdx, Tick};
 
 use super::intent::Kind;
 use super::live::{View, members_named};
-use super::state::PolicyState;
+use super::state::{PolicyState, Shared};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Want {
@@ -18,13 +20,16 @@ pub(super) struct Want {
     pub to: Option<Members>,
 }
 
+/// Regions evacuated within `guard.per`: the way back there freezes the whole fleet.
+type Avoid<'a> = BTreeSet<&'a RegionName>;
+
 /// The move the present evidence asks for.
-pub(super) fn wanted(p: &PolicyState, now: Tick) -> Option<Want> {
+pub(super) fn wanted(p: &PolicyState, shared: &Shared, now: Tick) -> Option<Want> {
     match &p.live.view {
         View::Targets(members) => {
             let states: Vec<Health> = members.iter().filter_map(|i| p.health_of(i)).map(|h| h.state()).collect();
             if states.contains(&Health::Down) {
-                return Some(leave_the_down(p, members, now));
+                return Some(leave_the_down(p, shared, members, now));
             }
             if p.live.fences.iter().all(|f| f.ours().is_none()) {
                 let calm = p.doubt.is_none() && members.iter().all(|i| p.health_of(i).is_some_and(|h| h.is_settled()));
@@ -51,31 +56,37 @@ pub(super) fn wanted(p: &PolicyState, now: Tick) -> Option<Want> {
 }
 
 /// A published target is down: within the tier when enough of it lives, else out of it.
-fn leave_the_down(p: &PolicyState, members: &Members, now: Tick) -> Want {
+fn leave_the_down(p: &PolicyState, shared: &Shared, members: &Members, now: Tick) -> Want {
     let answers = count(p.policy.answers);
     let least = count(p.policy.min_active);
+    let avoid = shared.evacuation.evacuated(&shared.settings.guard, now);
     let alive = members.iter().filter(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Down));
     let alive: Vec<TargetIdx> = alive.collect();
     if p.policy.answers > 1 && !alive.is_empty() {
         let tier = tier_of(p, members);
-        let spares = candidates(p, members, now).into_iter().filter(|i| priority(p, *i) == tier);
+        let spares = candidates(p, &avoid, members, now).into_iter().filter(|i| priority(p, *i) == tier);
+        // Back into a region just left freezes the fleet: only when too few are alive without it.
+        let (avoided, fresh): (Vec<_>, Vec<_>) = spares.partition(|i| is_avoided(p, &avoid, *i));
+        let missing = least.saturating_sub(alive.len() + fresh.len());
+        let spares = fresh.into_iter().chain(avoided.into_iter().take(missing));
         let kept: Vec<TargetIdx> = alive.iter().copied().chain(spares).take(answers).collect();
         if kept.len() >= least {
             return Want { kind: Kind::Trim, to: Members::new(kept) };
         }
     }
-    Want { kind: Kind::Failover, to: other_tier(p, members, now, if alive.is_empty() { 1 } else { least }) }
+    Want { kind: Kind::Failover, to: other_tier(p, &avoid, members, now, if alive.is_empty() { 1 } else { least }) }
 }
 
 /// The best tier outside `members`' own with at least `least` proven targets.
-fn other_tier(p: &PolicyState, members: &Members, now: Tick, least: usize) -> Option<Members> {
-    let list = candidates(p, members, now);
+fn other_tier(p: &PolicyState, avoid: &Avoid, members: &Members, now: Tick, least: usize) -> Option<Members> {
+    let list = candidates(p, avoid, members, now);
     if p.policy.answers <= 1 {
         return list.first().map(|idx| Members::one(*idx));
     }
     let own = tier_of(p, members);
     let mut list = list;
-    list.sort_by_key(|idx| (priority(p, *idx), p.drain_of(*idx).is_some(), rank(p, *idx)));
+    let avoided = |idx: TargetIdx| is_avoided(p, avoid, idx);
+    list.sort_by_key(|idx| (priority(p, *idx), avoided(*idx), p.drain_of(*idx).is_some(), rank(p, *idx)));
     let mut tiers: Vec<Vec<TargetIdx>> = list
         .chunk_by(|a, b| priority(p, *a) == priority(p, *b))
         .filter(|tier| least == 1 || tier.first().is_some_and(|i| priority(p, *i) != own))
@@ -83,19 +94,24 @@ fn other_tier(p: &PolicyState, members: &Members, now: Tick, least: usize) -> Op
         .collect();
     tiers.retain(|tier| tier.len() >= least.min(count(p.policy.min_active)));
     // With nothing alive a small tier is better than none, but a whole one is better still, and one
-    // that needs no drained target best.
-    let free = |tier: &[TargetIdx]| tier.iter().filter(|i| p.drain_of(**i).is_none()).count();
+    // that needs no drained target, nor one of a region just left, best.
+    let free = |tier: &[TargetIdx]| tier.iter().filter(|i| p.drain_of(**i).is_none() && !avoided(**i)).count();
     let enough = count(p.policy.min_active);
     tiers.sort_by_key(|tier| (tier.len() < enough, free(tier) < enough.min(tier.len())));
     tiers.into_iter().next().and_then(|tier| Members::new(tier.into_iter().take(count(p.policy.answers))))
 }
 
-/// Proven destinations beside `published`, best first: not drained, priority, then name.
-pub(super) fn candidates(p: &PolicyState, published: &Members, now: Tick) -> Vec<TargetIdx> {
+/// Proven destinations beside `published`, best first: not in a region just evacuated, not drained,
+/// priority, then name.
+fn candidates(p: &PolicyState, avoid: &Avoid, published: &Members, now: Tick) -> Vec<TargetIdx> {
     let proven = |idx: &TargetIdx| !published.contains(*idx) && is_candidate(p, *idx, now);
     let mut list: Vec<TargetIdx> = p.policy.indices().filter(proven).collect();
-    list.sort_by_key(|idx| (p.drain_of(*idx).is_some(), rank(p, *idx)));
+    list.sort_by_key(|idx| (is_avoided(p, avoid, *idx), p.drain_of(*idx).is_some(), rank(p, *idx)));
     list
+}
+
+fn is_avoided(p: &PolicyState, avoid: &Avoid, idx: TargetIdx) -> bool {
+    p.region_of(idx).is_some_and(|r| avoid.contains(r))
 }
 
 /// Proven now, not kept empty for good, and the zone would take the write.

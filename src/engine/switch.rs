@@ -347,7 +347,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     } else if kind == Kind::Rollback {
         None
     } else {
-        match wanted(p, cx.now.mono) {
+        match wanted(p, cx.shared, cx.now.mono) {
             Some(want) if want.kind == kind && (want.to == to || want.to.is_none()) => None,
             Some(want)
                 if want.kind == kind

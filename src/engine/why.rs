@@ -18,7 +18,7 @@ use super::select::wanted;
 use super::state::{PolicyState, Shared};
 
 pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
-    let want = wanted(p, now.mono);
+    let want = wanted(p, shared, now.mono);
     let found = want.as_ref().map(|w| refusals(p, shared, now.mono, w, At::Decision)).unwrap_or_default();
     let moving = moving(p, now.mono);
     let why = |w: &super::select::Want| {
@@ -74,14 +74,14 @@ impl Fleet {
     /// since; `None` when nothing is wanted or something is in the way.
     pub fn saved(&self, policy: PolicyIdx, now: Now) -> Option<SavedPlan> {
         let p = self.state(policy)?;
-        let want = wanted(p, now.mono)?;
+        let want = wanted(p, &self.shared, now.mono)?;
         if !refusals(p, &self.shared, now.mono, &want, At::Decision).is_empty() {
             return None;
         }
         Some(SavedPlan {
             kind: want.kind,
             to: want.to?,
-            fences: p.live.fences.iter().map(|f| f.ours().map(|(_, raw)| raw.clone())).collect(),
+            zone: p.live.reads.clone(),
             config: p.policy.config_hash.clone(),
         })
     }
@@ -201,7 +201,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
     {
         return Settled::No;
     }
-    let want = wanted(p, now);
+    let want = wanted(p, shared, now);
     let found = want.as_ref().map(|w| refusals(p, shared, now, w, At::Decision)).unwrap_or_default();
     let rule = found.first().map(|r| r.rule);
     match (want.map(|w| w.kind), rule) {

@@ -81,6 +81,19 @@ pub struct RecordRead {
     pub fence: Vec<LiveSet>,
 }
 
+impl RecordRead {
+    /// The same sets with the same values, in whatever order they were listed.
+    pub fn is_same(&self, other: &RecordRead) -> bool {
+        fn ordered(sets: &[LiveSet]) -> Vec<LiveSet> {
+            let mut sets = sets.to_vec();
+            sets.iter_mut().for_each(|set| set.values.sort());
+            sets.sort_by(|a, b| (&a.rtype, &a.routing, &a.values).cmp(&(&b.rtype, &b.routing, &b.values)));
+            sets
+        }
+        ordered(&self.sets) == ordered(&other.sets) && ordered(&self.fence) == ordered(&other.fence)
+    }
+}
+
 /// What one name server said about one name and family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -194,7 +194,7 @@ impl Controller {
         let saved = |(idx, policy): (PolicyIdx, &Arc<Policy>)| {
             let plan = self.fleet.saved(idx, now)?;
             let to = policy.names(&plan.to).iter().map(ToString::to_string).collect();
-            let plan = PlanToApply { kind: plan.kind, to, fences: plan.fences, config: plan.config };
+            let plan = PlanToApply { kind: plan.kind, to, zone: plan.zone, config: plan.config };
             Some(Saved { policy: policy.id.clone(), zone: policy.zone.to_string(), at: now.wall, plan })
         };
         self.dispatch.policies().filter_map(saved).collect()

@@ -167,7 +167,7 @@ fn published(policy: &Policy, live: Option<LiveState>) -> Result<Members, Box<An
 
 fn saved(policy: &Policy, plan: PlanToApply) -> Result<SavedPlan, Box<Answer>> {
     let to = members(policy, &plan.to)?;
-    Ok(SavedPlan { kind: plan.kind, to, fences: plan.fences, config: plan.config })
+    Ok(SavedPlan { kind: plan.kind, to, zone: plan.zone, config: plan.config })
 }
 
 fn wrong(text: impl Into<String>) -> Box<Answer> {

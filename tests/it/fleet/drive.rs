@@ -125,7 +125,7 @@ impl Drive {
     }
 
     /// One second of probes: `ups[policy]` lists each target's outcome.
-    pub(super) fn second(&mut self, ups: &[(u32, [bool; 2])]) {
+    pub(super) fn second<const N: usize>(&mut self, ups: &[(u32, [bool; N])]) {
         self.pass(1000);
         for (policy, targets) in ups {
             for (target, up) in (0u32..).zip(targets) {
@@ -221,11 +221,15 @@ pub(super) fn calm(policies: Vec<Policy>) -> Drive {
 
 pub(super) fn calm_with(policies: Vec<Policy>, settings: FleetSettings) -> Drive {
     let count = policies.len() as u32;
+    let targets: Vec<u32> = policies.iter().map(|p| p.targets.len() as u32).collect();
     let mut drive = Drive::new(policies, settings, Mode::Active);
     drive.pass(u64::from(count) * 1000);
-    let all: Vec<(u32, [bool; 2])> = (0..count).map(|p| (p, [true, true])).collect();
-    drive.second(&all);
-    drive.second(&all);
+    for _ in 0..2 {
+        drive.pass(1000);
+        for (policy, targets) in (0u32..).zip(&targets) {
+            (0..*targets).for_each(|target| drive.probe(policy, target, true));
+        }
+    }
     assert_eq!(drive.settled(), Settled::Quiet);
     drive
 }

@@ -113,6 +113,44 @@ fn a_failback_into_an_evacuated_region_waits_until_the_evacuation_is_long_enough
 }
 
 #[test]
+fn a_proven_target_elsewhere_goes_before_the_region_just_evacuated() {
+    for third_is_well in [true, false] {
+        let mut tight = settings();
+        tight.guard = GuardSettings { max_changed: 0.9, per: Duration::from_secs(600), floor: 1 };
+        tight.verify.name_servers = NameServers::These(Vec::new());
+        let with_a_third = |n| {
+            let mut policy = policy(n, 0);
+            let mut third = policy.targets[1].clone();
+            third.name = TargetName::new("ap-south-1").unwrap();
+            third.region = RegionName::new("ap-south-1").unwrap();
+            third.priority = 3;
+            third.content = Content::Addresses(AddressSet::new(vec!["203.0.113.30".parse().unwrap()]).unwrap());
+            policy.targets.push(third);
+            policy.failback.mode = FailbackMode::Manual;
+            policy
+        };
+        let mut drive = calm_with(vec![with_a_third(1), with_a_third(2)], tight);
+        let both = |ups: [bool; 3]| [(0, ups), (1, ups)];
+        for _ in 0..3 {
+            drive.second(&both([false, true, true]));
+            drive.accept_from(0);
+        }
+        let moved = drive.writes.len();
+        for _ in 0..70 {
+            drive.second(&both([true, true, true]));
+        }
+        // One policy's own fault: the other is well in the same region.
+        for _ in 0..3 {
+            drive.second(&[(0, [true, false, third_is_well]), (1, [true, true, true])]);
+        }
+        assert_eq!(drive.told(NoticeKind::FleetFrozen), usize::from(!third_is_well), "{:?}", drive.rules(0));
+        drive.accept_from(moved);
+        let goes = if third_is_well { "203.0.113.30" } else { "192.0.2.1" };
+        assert_eq!(drive.published["web1.example.com"], goes);
+    }
+}
+
+#[test]
 fn one_who_could_not_move_anyway_freezes_nobody() {
     for sees in [true, false] {
         let mut drive = evacuated(false, FailbackMode::Manual);

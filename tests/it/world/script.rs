@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event, SavedPlan};
+use failoverd::engine::zone::RecordRead;
 use failoverd::engine::{Mode, report};
 
 use super::hands::{kind_of, words_of};
@@ -153,8 +154,10 @@ impl World {
         };
         let config = words.iter().find_map(|w| w.strip_prefix("config="));
         let config = config.unwrap_or(&self.setup.policy.config_hash).to_owned();
-        let fences = self.records().iter().map(|(_, fence)| self.zone.get(fence, "TXT").cloned()).collect();
-        self.saved = Some(SavedPlan { kind, to, fences, config });
+        let records = self.records().into_iter();
+        let zone = records.map(|(name, fence)| RecordRead { sets: self.zone.at(&name), fence: self.zone.at(&fence) });
+        let zone = zone.collect();
+        self.saved = Some(SavedPlan { kind, to, zone, config });
     }
 
     /// `[all] VERB …`: a person's command.

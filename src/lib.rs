@@ -20,3 +20,4 @@ pub mod runtime;
 pub mod sandbox;
 pub mod secret;
 pub mod store;
+pub mod version;

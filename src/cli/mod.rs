@@ -3,6 +3,7 @@
 //! Errors are printed once, here: `error: …` and, where there is one, `  next: …`.
 
 pub mod check;
+mod completions;
 mod context;
 pub mod demo;
 mod doctor;
@@ -13,6 +14,7 @@ mod history;
 pub mod init;
 mod line;
 mod logging;
+mod man;
 mod moves;
 mod notify_test;
 mod once;
@@ -30,7 +32,7 @@ mod status;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config;
 use crate::control::client::AskError;
@@ -112,7 +114,7 @@ pub type Done = Result<Exit, Failure>;
 
 /// DNS failover controller for Route 53: probes, confirms, writes with a fence, proves the move, tells people.
 #[derive(Parser)]
-#[command(name = "failoverd", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "failoverd", version, long_version = crate::version::LONG, disable_help_subcommand = true, arg_required_else_help = true)]
 struct Args {
     /// Configuration file [default: $FAILOVERD_CONFIG, ./failoverd.toml, /etc/failoverd/failoverd.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -180,6 +182,10 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// See it work: a zone, three regions, a failure and the way back, all on this machine
     Demo(demo::DemoArgs),
+    /// The manual: the main page to stdout, or a page for each command into a directory
+    Man(man::ManArgs),
+    /// What a shell needs to complete this command line
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command line of this process.
@@ -235,6 +241,8 @@ pub fn run() -> Exit {
             Command::Init(args) => Ok(Exit::from_code(init::run(&args))),
             Command::Schema(args) => Ok(Exit::from_code(schema::run(&args))),
             Command::NotifyTest(args) => notify_test::run(&context, args).await,
+            Command::Man(args) => man::run(Args::command(), &args),
+            Command::Completions(args) => completions::run(Args::command(), &args),
             Command::Sandbox(args) => Ok(Exit::from_code(sandbox::run(args).await)),
         }
     });
@@ -327,7 +335,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Args::command().debug_assert();
     }
 

@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: Args) -> Done {
         Err(failure) => super::complain(&failure),
     };
     // The last line, whatever happened: schedulers and alarms look for it.
-    tracing::info!(result, exit = exit as u8, version = env!("CARGO_PKG_VERSION"), "pass ended");
+    tracing::info!(result, exit = exit as u8, version = crate::version::VERSION, "pass ended");
     Ok(exit)
 }
 

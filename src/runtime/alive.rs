@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::domain::InstanceName;
 use crate::engine::report::Pulse;
+use crate::version;
 
 /// From one line to the next. An alarm should wait for more than one missing line.
 pub const PERIOD: Duration = Duration::from_secs(60);
@@ -38,8 +39,8 @@ impl Alive {
 /// Writes the line. Its message and fields are a contract: alarms filter on them.
 pub fn say(pulse: Pulse, uptime: Duration, instance: &InstanceName) {
     let Pulse { policies, moving, blind, frozen, store_ok } = pulse;
-    let (uptime_s, version) = (uptime.as_secs(), env!("CARGO_PKG_VERSION"));
-    tracing::info!(policies, moving, blind, frozen, store_ok, uptime_s, version, %instance, "alive");
+    let (uptime_s, version, commit) = (uptime.as_secs(), version::VERSION, version::COMMIT);
+    tracing::info!(policies, moving, blind, frozen, store_ok, uptime_s, version, commit, %instance, "alive");
 }
 
 #[cfg(test)]

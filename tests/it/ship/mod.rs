@@ -2,3 +2,4 @@
 //! container, release.
 
 mod logs;
+mod pages;

@@ -21,6 +21,7 @@ mod golden;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;
 mod notify;
+mod policies;
 mod probe;
 mod sandbox;
 mod ship;

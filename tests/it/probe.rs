@@ -315,13 +315,13 @@ async fn a_witness_counts_only_when_it_answers() {
 }
 
 /// A CA, and leaves that are wrong in one way each.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub pem: String,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub fn new() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -330,7 +330,7 @@ impl Authority {
     }
 
     /// A server whose certificate is for `name`, valid from and to these days from now.
-    fn server(&self, name: &str, from: i64, to: i64) -> Arc<rustls::ServerConfig> {
+    pub fn server(&self, name: &str, from: i64, to: i64) -> Arc<rustls::ServerConfig> {
         let (params, key) = leaf(name, from, to);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         server(certificate.der().clone(), &key)

@@ -5,4 +5,4 @@ mod aliases;
 mod api;
 mod command;
 mod dns;
-mod rig;
+pub mod rig;

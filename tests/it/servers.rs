@@ -82,7 +82,11 @@ impl Target {
 
     /// HTTPS on 127.0.0.1 and an ephemeral port.
     pub async fn start_tls(config: Arc<rustls::ServerConfig>) -> Target {
-        Target::launch(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(config.into())).await
+        Target::start_tls_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config).await
+    }
+
+    pub async fn start_tls_at(addr: SocketAddr, config: Arc<rustls::ServerConfig>) -> Target {
+        Target::launch(addr, Some(config.into())).await
     }
 
     async fn launch(addr: SocketAddr, tls: Option<TlsAcceptor>) -> Target {

@@ -1,0 +1,116 @@
+# From one description of the policies: records, fences, permissions, and a controller that runs.
+
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+data "aws_caller_identity" "current" {}
+
+module "config" {
+  source = "./modules/config"
+
+  policies          = var.policies
+  settings          = var.settings
+  instance          = var.name
+  secret_names      = keys(var.secrets)
+  secrets_directory = var.service == "ec2" ? "/run/credentials/failoverd.service" : null
+  alias_types       = var.alias_types
+}
+
+module "policy" {
+  source = "./modules/policy"
+
+  zones      = module.config.zones
+  delegation = module.config.asks_delegation
+  attach     = "inline"
+  partition  = data.aws_partition.current.partition
+}
+
+module "records" {
+  source = "./modules/records"
+
+  records = var.create_records ? module.config.records : []
+  fences  = var.create_fences ? module.config.fences : []
+  protect = var.protect_records
+}
+
+locals {
+  place = {
+    partition  = data.aws_partition.current.partition
+    region     = data.aws_region.current.id
+    account_id = data.aws_caller_identity.current.account_id
+  }
+
+  # With a role of its own for Route 53, the service may only take it; that role gets policy_json.
+  service_policy_json = module.config.assumes_role == null ? module.policy.policy_json : jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Sid = "TakeTheRole", Effect = "Allow", Action = "sts:AssumeRole", Resource = module.config.assumes_role }]
+  })
+  alarm_actions = concat(var.alarm_actions, aws_sns_topic.alarm[*].arn)
+}
+
+resource "aws_sns_topic" "alarm" {
+  count = var.create_topic ? 1 : 0
+
+  name = "${var.name}-alarm"
+  tags = var.tags
+}
+
+resource "aws_sns_topic_subscription" "alarm" {
+  for_each = var.create_topic ? toset(var.alarm_emails) : toset([])
+
+  topic_arn = aws_sns_topic.alarm[0].arn
+  protocol  = "email"
+  endpoint  = each.value
+}
+
+# Both services start after the records exist and end before they go: the controller never sees a fence vanish.
+module "service_ecs" {
+  source = "./modules/service-ecs"
+  count  = var.service == "ecs" ? 1 : 0
+
+  name                 = var.name
+  place                = local.place
+  image                = var.image
+  files_image          = var.files_image
+  files                = module.config.files
+  policy_json          = local.service_policy_json
+  secrets              = var.secrets
+  secrets_kms_key_arns = var.secrets_kms_key_arns
+  environment          = var.environment
+  schedule             = var.schedule
+  deadline             = var.deadline
+  subnet_ids           = var.subnet_ids
+  security_group_ids   = var.security_group_ids
+  assign_public_ip     = var.assign_public_ip
+  cluster_arn          = var.cluster_arn
+  state                = var.state
+  log_retention_days   = var.log_retention_days
+  alarm_actions        = local.alarm_actions
+  alarm_after_minutes  = var.alarm_after_minutes
+  tags                 = var.tags
+
+  depends_on = [module.records]
+}
+
+module "service_ec2" {
+  source = "./modules/service-ec2"
+  count  = var.service == "ec2" ? 1 : 0
+
+  name                 = var.name
+  place                = local.place
+  ami_id               = var.ami_id
+  instance_type        = var.instance_type
+  binary               = var.binary
+  files                = module.config.files
+  policy_json          = local.service_policy_json
+  secrets              = var.secrets
+  secrets_kms_key_arns = var.secrets_kms_key_arns
+  subnet_ids           = var.subnet_ids
+  security_group_ids   = var.security_group_ids
+  assign_public_ip     = var.assign_public_ip
+  managed_policy_arns  = var.managed_policy_arns
+  alarm_actions        = local.alarm_actions
+  alarm_after_minutes  = coalesce(var.alarm_after_minutes, 5)
+  tags                 = var.tags
+
+  depends_on = [module.records]
+}

@@ -1,0 +1,63 @@
+output "files" {
+  description = "The controller's files by path relative to its configuration directory."
+  value       = merge({ "failoverd.toml" = local.main_file }, local.policy_files)
+
+  precondition {
+    condition     = length(local.unknown_keys) == 0
+    error_message = "Unknown keys: ${join(", ", local.unknown_keys)}. The keys are those of a policy file and of failoverd.toml; `failoverd schema` prints them."
+  }
+  precondition {
+    condition     = length(setsubtract(local.wanted_secrets, var.secret_names)) == 0
+    error_message = "settings name secrets that nothing provides: ${join(", ", setsubtract(local.wanted_secrets, var.secret_names))}. Add them to the variable secrets."
+  }
+  precondition {
+    condition     = length(local.outside_zone) == 0
+    error_message = "Records outside of their zone: ${join(", ", local.outside_zone)}."
+  }
+  precondition {
+    condition     = length(local.doubled) == 0
+    error_message = "Two policies name one record: ${join(", ", local.doubled)}."
+  }
+  precondition {
+    condition     = local.cluster != "unowned"
+    error_message = "cluster = \"unowned\" is the owner of fences that nobody has yet; choose another name."
+  }
+}
+
+output "records" {
+  description = "The records to be made, each with what is published first."
+  value       = local.records
+}
+
+output "fences" {
+  description = "The fences to be made, owned by nobody until the controller adopts them."
+  value       = local.fences
+}
+
+output "zones" {
+  description = "The zones with their records, as modules/policy takes them."
+  value = [for id, list in { for n in local.names : n.zone_id => n... } : {
+    id   = id
+    name = list[0].zone
+    records = [for n in list : {
+      name  = n.name
+      types = local.types[n.policy]
+      write = coalesce(try(local.policies[n.policy].failover.write, null), "upsert")
+    }]
+  }]
+
+  precondition {
+    condition     = alltrue([for id, zones in { for n in local.names : n.zone_id => n.zone... } : length(distinct(zones)) == 1])
+    error_message = "One zone_id stands with two different zones."
+  }
+}
+
+output "asks_delegation" {
+  description = "Whether the controller reads who serves a zone (verify.name_servers is the delegation)."
+  value       = try(var.settings.verify.name_servers, "delegation") == "delegation"
+}
+
+output "assumes_role" {
+  description = "The role the controller takes for Route 53 (settings.route53.role_arn), or null."
+  value       = try(var.settings.route53.role_arn, null)
+}

@@ -28,8 +28,8 @@ output "execution_policy_json" {
 }
 
 output "sign_of_life" {
-  description = "CloudWatch Logs pattern of the line that says the controller lives: each minute from the daemon, at the end of each pass from once."
-  value       = var.schedule == null ? "{ $.message = \"alive\" }" : "{ $.message = \"pass\" }"
+  description = "CloudWatch Logs pattern of the line that says the controller lives: each minute from the daemon; at the end of each pass that found the provider and could see."
+  value       = var.schedule == null ? "{ $.message = \"alive\" }" : "{ ($.message = \"pass ended\") && ($.exit != 1) && ($.exit != 4) && ($.exit != 5) && ($.exit != 7) }"
 }
 
 output "silent_minutes" {

@@ -53,8 +53,7 @@ resource "aws_route53_record" "plain" {
   }
 }
 
-# Made after its record, so that it is destroyed before it: a record may be without a fence for a
-# moment, a fence is never without its record.
+# One for each name. In the state beside its record, so that nothing is left behind when both are destroyed.
 resource "aws_route53_record" "fence" {
   for_each = { for f in var.fences : f.key => f }
 
@@ -67,6 +66,4 @@ resource "aws_route53_record" "fence" {
   lifecycle {
     ignore_changes = [records, ttl]
   }
-
-  depends_on = [aws_route53_record.protected, aws_route53_record.plain]
 }

@@ -91,7 +91,7 @@ run "three_missed_passes_are_an_alarm" {
   command = plan
   variables { schedule = "rate(2 minutes)" }
   assert {
-    condition     = output.silent_minutes == 8 && output.sign_of_life == "{ $.message = \"pass\" }"
+    condition     = output.silent_minutes == 8 && startswith(output.sign_of_life, "{ ($.message = \"pass ended\") && ")
     error_message = "${output.sign_of_life} ${output.silent_minutes}"
   }
 }

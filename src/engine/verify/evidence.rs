@@ -121,7 +121,8 @@ pub(super) fn read_back(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     }
     if proof.next_ask <= now {
         proof.next_ask = now + READ_AGAIN;
-        p.read_now(cx, Urgency::FenceRead);
+        // A proof may wait; a fence that a move stands on, and what was sent, may not.
+        p.read_now(cx, Urgency::Reconcile);
     }
 }
 

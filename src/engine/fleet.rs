@@ -31,8 +31,16 @@ const STORE_RETRY: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Active,
+    /// Writes what a person asks for, its proof and its rollback, and decides nothing of its own.
+    Attended,
     /// Decides and tells, never emits a write.
     Observe,
+}
+
+impl Mode {
+    pub fn writes(self) -> bool {
+        self != Mode::Observe
+    }
 }
 
 /// The state of every decision. A `PolicyIdx` is never reused for another policy or another
@@ -92,7 +100,7 @@ impl Fleet {
             }
             let idx = fleet.add(policy, snapshot, now);
             // Resolving may need a burn, which an observing process cannot make.
-            let open = restored.open_intents.iter().filter(|i| mode == Mode::Active && i.policy == id);
+            let open = restored.open_intents.iter().filter(|i| mode.writes() && i.policy == id);
             for intent in open {
                 fleet.with(idx, now, out, |p, cx| p.restore_intent(cx, intent.clone()));
             }

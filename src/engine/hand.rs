@@ -7,7 +7,6 @@ use crate::domain::{ClusterName, Members, Tick};
 
 use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
-use super::fleet::Mode;
 use super::intent::{Intent, Kind};
 use super::journal::{FreezeSnapshot, HandKind, HandSnapshot, TransitionKind};
 use super::notice::{NoticeKind, Severity};
@@ -93,7 +92,7 @@ impl PolicyState {
     pub(super) fn command(&mut self, cx: &mut Cx, command: &Command) -> CommandReply {
         let said = format!("by {}: {}", command.by, command.reason);
         let id = self.policy.id.clone();
-        let observing = cx.shared.mode == Mode::Observe;
+        let observing = !cx.shared.mode.writes();
         match &command.kind {
             CommandKind::Freeze => self.freeze(cx, command, &said),
             // Before the fence is read nobody can say what it would be lifted from.
@@ -181,7 +180,7 @@ impl PolicyState {
 
     /// Remembers what is to be written until a fence says so.
     pub(super) fn ask(&mut self, cx: &Cx, what: Asked, said: &str) {
-        if cx.shared.mode == Mode::Active {
+        if cx.shared.mode.writes() {
             self.hands.retain(|h| h.what != what);
             self.hands.push(Hand { what, said: said.to_owned(), asked: cx.now.mono, failed: None });
         }

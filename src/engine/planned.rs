@@ -7,6 +7,7 @@ use crate::domain::time::human;
 use crate::domain::{Health, Members, RecordName, TargetIdx, Tick};
 
 use super::event::{CommandReply, SavedPlan};
+use super::fleet::Mode;
 use super::intent::{Intent, IntentId, IntentOutcome, Kind};
 use super::journal::{DrainSnapshot, TransitionKind};
 use super::live::View;
@@ -130,7 +131,7 @@ fn plan(
 ) -> Result<String, String> {
     let id = p.policy.id.clone();
     let from = may_move(p, cx)?;
-    if from == *to {
+    if from == *to && zone.is_none() {
         return Ok(format!("nothing to do; it publishes {} already", p.names_text(to)));
     }
     may_go_to(p, cx, &from, to)?;
@@ -370,7 +371,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
             }
             return;
         }
-        _ if overtaken(p, &plan).is_some() => Err(overtaken(p, &plan).unwrap_or_default()),
+        _ if overtaken(p, cx, &plan).is_some() => Err(overtaken(p, cx, &plan).unwrap_or_default()),
         // Somebody may have edited the record since it was last read.
         Phase::Checking { since } if plan.zone.is_some() && !is_read_since(p, *since) => {
             if now.since(*since) < CHECK {
@@ -451,7 +452,7 @@ fn write(p: &mut PolicyState, cx: &mut Cx, plan: &Planned) {
 }
 
 /// Somebody or something else decided meanwhile.
-fn overtaken(p: &PolicyState, plan: &Planned) -> Option<String> {
+fn overtaken(p: &PolicyState, cx: &Cx, plan: &Planned) -> Option<String> {
     if p.hand_goes_first() {
         return Some("another hand goes first".into());
     }
@@ -467,7 +468,7 @@ fn overtaken(p: &PolicyState, plan: &Planned) -> Option<String> {
         return Some("the record or its fence changed meanwhile".into());
     }
     let down = |i: &TargetIdx| p.health_of(*i).is_some_and(|h| h.state() == Health::Down);
-    let dead = plan.from.iter().find(down).filter(|_| !plan.was_down)?;
+    let dead = plan.from.iter().find(down).filter(|_| !plan.was_down && cx.shared.mode != Mode::Attended)?;
     Some(format!("{} went down: the automatic failover decides", p.name_of(dead)))
 }
 

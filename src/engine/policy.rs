@@ -9,7 +9,6 @@ use super::action::Action;
 use super::brake::Brakes;
 use super::event::Probed;
 use super::fence::fence_name;
-use super::fleet::Mode;
 use super::guard::{At, flap_budget_is_spent, refusals};
 use super::hand::Hand;
 use super::health::{Flip, TargetHealth};
@@ -258,7 +257,7 @@ impl PolicyState {
         self.carry_out_hands(cx);
         planned::tick(self, cx);
         self.decide(cx);
-        if cx.shared.mode == Mode::Active {
+        if cx.shared.mode.writes() {
             self.keep_fence_mode(cx);
         }
         self.pace(cx);
@@ -422,7 +421,7 @@ impl PolicyState {
             concerned = to.iter().collect();
         }
         let why = concerned.into_iter().map(|t| self.evidence(t, cx.now)).collect::<Vec<_>>().join("; ");
-        if cx.shared.mode == Mode::Active {
+        if cx.shared.mode.writes() {
             if let Err(why) = switch::start(self, cx, want.kind, Some(to.clone()), &why) {
                 self.refuse(
                     cx,

@@ -116,7 +116,8 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     if p.rehearsals.running.is_some() {
         return go_on(p, cx);
     }
-    if p.rehearsals.due.as_ref().is_none_or(|due| due.at > cx.now.mono) {
+    let due = p.rehearsals.due.as_ref().is_some_and(|due| due.at <= cx.now.mono);
+    if !due || cx.shared.mode == Mode::Attended {
         return;
     }
     let now = cx.now.mono;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{Drift, FailbackMode, Health, Members, RegionName, TargetIdx, Tick};
 
+use super::fleet::Mode;
 use super::intent::Kind;
 use super::live::{View, members_named};
 use super::state::{PolicyState, Shared};
@@ -25,6 +26,9 @@ type Avoid<'a> = BTreeSet<&'a RegionName>;
 
 /// The move the present evidence asks for.
 pub(super) fn wanted(p: &PolicyState, shared: &Shared, now: Tick) -> Option<Want> {
+    if shared.mode == Mode::Attended {
+        return None;
+    }
     match &p.live.view {
         View::Targets(members) => {
             let states: Vec<Health> = members.iter().filter_map(|i| p.health_of(i)).map(|h| h.state()).collect();

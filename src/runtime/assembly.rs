@@ -53,7 +53,7 @@ pub async fn controller(
 ) -> Result<Controller, ConnectError> {
     let (reader, hands) = match mode {
         Mode::Observe => (reader(config).await?, Hands::Observe),
-        Mode::Active => {
+        Mode::Active | Mode::Attended => {
             let (reader, executor) = hands(config).await?;
             (reader, Hands::Active(executor))
         }

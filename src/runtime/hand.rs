@@ -63,7 +63,7 @@ pub struct Attended<T> {
     pub notices_left: u64,
 }
 
-/// Runs an active controller over `config` while `work` talks to it, then finishes what was started.
+/// Runs a controller over `config` that writes only what it is told, while `work` talks to it, then finishes what was started.
 pub async fn attended<T, F: Future<Output = T>>(
     config: &Config,
     needs: Needs,
@@ -84,7 +84,7 @@ pub async fn attended<T, F: Future<Output = T>>(
         (None, _) => memory.clone(),
     };
     let restored = durable.as_ref().map_or_else(Restored::default, |d| d.restored.clone());
-    let mut controller = assembly::controller(config, Mode::Active, restored, keeper).await?;
+    let mut controller = assembly::controller(config, Mode::Attended, restored, keeper).await?;
     let inbox = controller.sender();
     let listener = tokio::spawn({
         let inbox = inbox.clone();

@@ -48,7 +48,7 @@ async fn a_plan_is_saved_once_and_only_when_there_is_one() {
         (&saved["version"], &saved["policy"], &saved["plan"]["to"][0]),
         (&1.into(), &"web".into(), &"west".into())
     );
-    assert!(saved["plan"]["fences"][0]["values"][0].as_str().unwrap().contains("e=1 p=web"), "{text}");
+    assert!(saved["plan"]["zone"][0]["fence"][0]["values"][0].as_str().unwrap().contains("e=1 p=web"), "{text}");
     assert!(place.expect(&["plan", "web", "--out", "web.plan"], 1).err.contains("not overwritten"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
 

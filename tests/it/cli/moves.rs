@@ -85,6 +85,14 @@ async fn a_saved_plan_is_applied_once_and_not_after_the_zone_moved() {
     place.east.set(Mode::Refuse).await;
     place.expect(&["plan", "web", "--out", "a.plan"], 0);
     place.expect(&["plan", "web", "--out", "b.plan"], 0);
+    // Somebody edits the record alone: the fence is as it was.
+    let record = |ttl: u32| format!("www.example.com {ttl} A {}", place.east.ip());
+    place.sandbox.put(&record(77)).await.unwrap();
+    let before = place.writes();
+    let said = place.expect(&["apply", "a.plan"], 3);
+    assert!(said.err.contains("www.example.com changed in the zone since the plan was made"), "{}", said.err);
+    assert_eq!(place.writes(), before);
+    place.sandbox.put(&record(30)).await.unwrap();
     let said = place.expect(&["apply", "a.plan", "--reason", "as reviewed"], 0);
     assert!(said.out.contains("proven"), "{said:#?}");
     assert_eq!(place.published(), Some(place.west.ip()));

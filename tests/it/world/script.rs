@@ -20,7 +20,7 @@
 //! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
 //!   `delegation HOST… | unknown`, `rehearsal due`,
 //!   `rehearsal fired SECOND`: the schedule fired then, and it is noticed now.
-//! - `store works | fails`, `restart [empty|observe]`, `report`.
+//! - `store works | fails`, `restart [empty|observe|attended|active]`, `report`.
 
 use std::time::Duration;
 
@@ -46,8 +46,11 @@ impl World {
                     self.snapshots.clear();
                     self.intents.clear();
                 }
-                if rest == ["observe"] {
-                    self.setup.mode = Mode::Observe;
+                match rest {
+                    ["observe"] => self.setup.mode = Mode::Observe,
+                    ["attended"] => self.setup.mode = Mode::Attended,
+                    ["active"] => self.setup.mode = Mode::Active,
+                    _ => {}
                 }
                 self.due.retain(|_, due| matches!(due, Due::Script(_)));
                 self.start();

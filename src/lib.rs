@@ -8,6 +8,7 @@
 //!
 //! ARCHITECTURE.md is the map of the rooms and lists what each room never does.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -20,4 +21,5 @@ pub mod runtime;
 pub mod sandbox;
 pub mod secret;
 pub mod store;
+pub mod telemetry;
 pub mod version;

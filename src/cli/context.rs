@@ -158,9 +158,12 @@ impl From<StartError> for Failure {
             StartError::Lock(LockError::Held { .. }) => {
                 (Exit::Error, Some("failoverd status asks the daemon that runs; a `once` is over after a while"))
             }
-            StartError::Store(_) | StartError::Notify(_) | StartError::Signals(_) | StartError::Sightless => {
-                (Exit::Error, None)
-            }
+            StartError::Listen(error) => (Exit::Error, Some(error.hint())),
+            StartError::Store(_)
+            | StartError::Token(_)
+            | StartError::Notify(_)
+            | StartError::Signals(_)
+            | StartError::Sightless => (Exit::Error, None),
         };
         let failure = Failure::new(exit, error);
         match next {

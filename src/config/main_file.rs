@@ -272,18 +272,21 @@ fn api(source: &mut Source, fields: &Fields) -> Option<ApiSettings> {
     let Some(Value::Table(table)) = fields.node("api").map(|n| &n.value) else { return None };
     let listen: SocketAddr = table.text("listen").and_then(|l| rule::socket(&l).ok())?;
     let token = secret(source, table, "token");
-    if token.is_none() && !table.is_given("token") && !listen.ip().is_loopback() {
-        source.error_unquoted(
-            &table.place("listen"),
-            format!("the API would listen on {listen} without a token: anybody who reaches it could move traffic"),
-            "add `token = { env = \"FAILOVERD_TOKEN\" }`, or listen on 127.0.0.1",
-        );
+    if !listen.ip().is_loopback() {
+        if table.is_given("token") {
+            source.warn_unquoted(
+                &table.place("listen"),
+                "metrics go over plain HTTP: whoever is on the way can read the token",
+                "keep it to a network you trust, or listen on 127.0.0.1 behind a proxy that speaks TLS",
+            );
+        } else {
+            source.error_unquoted(
+                &table.place("listen"),
+                format!("metrics would be served on {listen} without a token: anybody who reaches it could read them"),
+                "add `token = { env = \"FAILOVERD_TOKEN\" }`, or listen on 127.0.0.1",
+            );
+        }
     }
-    source.warn_unquoted(
-        &fields.place("api"),
-        "this version serves no HTTP API; `[api]` is read and not used",
-        "leave it out; `failoverd status` and the other commands use a local socket",
-    );
     Some(ApiSettings { listen, token })
 }
 

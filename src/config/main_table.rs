@@ -54,7 +54,13 @@ pub static MAIN: Table = Table {
             "[rehearsal]",
             "The standing rehearsal of the write path.",
         ),
-        field("api", Kind::Table(&API), Default::Derived, "[api]", "The HTTP API."),
+        field(
+            "api",
+            Kind::Table(&API),
+            Default::Derived,
+            "[api]",
+            "Metrics and health checks over HTTP: /metrics, /healthz, /readyz. Off when left out.",
+        ),
         field(
             "witness",
             Kind::Tables { of: &WITNESS, least: 0, most: 32 },
@@ -195,7 +201,7 @@ static REHEARSAL: Table = Table {
 
 static API: Table = Table {
     name: "api",
-    doc: "The HTTP API.",
+    doc: "Metrics and health checks over HTTP.",
     quiet: true,
     relations: &[],
     fields: &[
@@ -211,7 +217,7 @@ static API: Table = Table {
             Kind::Table(&SECRET),
             Default::Derived,
             "token = { env = \"FAILOVERD_TOKEN\" }",
-            "Bearer token of callers; required unless `listen` is a loopback address.",
+            "Bearer token that /metrics asks for; required unless `listen` is a loopback address.",
         ),
     ],
 };

@@ -35,10 +35,14 @@ impl TokenBucket {
         self.tokens -= f64::from(calls);
     }
 
+    /// Calls that could be made now; below zero while it is overdrawn.
+    pub fn left(&self, now: Tick) -> f64 {
+        (self.tokens + self.rate * now.since(self.filled).as_secs_f64()).min(self.burst)
+    }
+
     /// When `take(calls)` will succeed if nothing else is taken.
     pub fn ready_at(&self, calls: u32, now: Tick) -> Tick {
-        let have = (self.tokens + self.rate * now.since(self.filled).as_secs_f64()).min(self.burst);
-        let missing = f64::from(calls).min(self.burst) - have;
+        let missing = f64::from(calls).min(self.burst) - self.left(now);
         if missing <= 0.0 {
             return now;
         }
@@ -51,7 +55,7 @@ impl TokenBucket {
     }
 
     fn fill(&mut self, now: Tick) {
-        self.tokens = (self.tokens + self.rate * now.since(self.filled).as_secs_f64()).min(self.burst);
+        self.tokens = self.left(now);
         self.filled = now.max(self.filled);
     }
 }

@@ -35,6 +35,7 @@ mod sight;
 mod state;
 mod switch;
 mod verify;
+pub mod vitals;
 mod watch;
 mod why;
 pub mod zone;

@@ -173,6 +173,11 @@ impl Sight {
         format!("{good} of {} witnesses answer", self.witnesses.len())
     }
 
+    /// Whether each witness answered its last probe, in their order; `None` before the first.
+    pub fn latest(&self) -> impl Iterator<Item = Option<bool>> + '_ {
+        self.witnesses.iter().map(|w| w.latest)
+    }
+
     /// Judges blindness anew. `Some(true)`: just went blind; `Some(false)`: sees again.
     pub fn judge(&mut self) -> Option<bool> {
         let blind = self.witness_blindness().or_else(|| self.region_blindness());

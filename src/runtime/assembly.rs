@@ -33,6 +33,10 @@ pub enum StartError {
     #[error(transparent)]
     Socket(#[from] crate::control::server::SocketError),
     #[error(transparent)]
+    Listen(#[from] crate::api::ListenError),
+    #[error("[api] token: {0}")]
+    Token(#[source] crate::config::SecretError),
+    #[error(transparent)]
     Provider(#[from] ConnectError),
     #[error(transparent)]
     Notify(#[from] crate::notify::ClientError),

@@ -33,8 +33,11 @@ use super::clock::{Clock, JumpWatch};
 use super::desk;
 use super::dispatch::{Dispatch, Tools};
 use super::drill::Drill;
+use super::overseer::Looked;
+use super::pulse::Pulse;
 use super::rollup::{Rollup, Row};
 use super::systemd;
+use super::tally::Tally;
 
 /// How often the loop looks at what no event tells: clocks, windows, the minute, the watchdog.
 const BEAT: Duration = Duration::from_secs(1);
@@ -65,6 +68,8 @@ pub enum Wakeup {
         addresses: Vec<SocketAddr>,
     },
     Asked(Asked),
+    /// For metrics and health checks.
+    Look(oneshot::Sender<Looked>),
     /// New policies, already validated as a whole.
     Policies(Vec<Policy>, oneshot::Sender<Result<(), String>>),
     Stop,
@@ -125,6 +130,8 @@ pub struct Controller {
     calendar: Calendar,
     jumps: JumpWatch,
     rollup: Rollup,
+    tally: Tally,
+    pulse: Arc<Pulse>,
     next_beat: Instant,
     next_status: Instant,
     watchdog: Option<Duration>,
@@ -146,6 +153,7 @@ impl Controller {
         let now = clock.now();
         let dispatch = Dispatch::new(start.tools, sender.clone(), &start.settings);
         let mut actions = Vec::new();
+        let tally = Tally::new(&start.restored.open_intents);
         let fleet =
             Fleet::new(start.settings, start.policies, start.mode, start.restored, &run_id(), now, &mut actions);
         let beat = Instant::now();
@@ -159,6 +167,8 @@ impl Controller {
             calendar: Calendar::new(start.windows),
             jumps: JumpWatch::new(now),
             rollup: Rollup::default(),
+            tally,
+            pulse: Arc::new(Pulse::new(clock)),
             next_beat: beat,
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
@@ -178,6 +188,11 @@ impl Controller {
     /// Where wake-ups are sent to.
     pub fn sender(&self) -> mpsc::UnboundedSender<Wakeup> {
         self.sender.clone()
+    }
+
+    /// Tells whether the loop turns, without asking it.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     pub fn settled(&self) -> Settled {
@@ -330,6 +345,7 @@ impl Controller {
                 self.dispatch.learn_addresses(&zone_ref, addresses);
             }
             Wakeup::Asked(asked) => self.asked(asked),
+            Wakeup::Look(answer) => self.look(answer),
             Wakeup::Policies(policies, done) => {
                 let _ = done.send(self.reload(policies));
             }
@@ -362,12 +378,15 @@ impl Controller {
     /// One event in, all its actions out, in order.
     fn feed(&mut self, event: Event) {
         self.dispatch.settle(&event);
+        self.tally.heard(&event);
         step(&mut self.fleet, self.clock.now(), event, &mut self.actions);
         self.drain();
     }
 
     fn drain(&mut self) {
+        let now = self.clock.now().mono;
         for action in self.actions.drain(..) {
+            self.tally.said(&action, now);
             self.dispatch.carry_out(action);
         }
     }
@@ -376,7 +395,9 @@ impl Controller {
         let mut outcomes = Vec::with_capacity(batch.len());
         for ended in batch {
             let outcome = ended.report.outcome;
-            self.rollup.count(ended.policy, ended.target, outcome, ended.ended - ended.started);
+            let took = ended.ended - ended.started;
+            self.rollup.count(ended.policy, ended.target, outcome, took);
+            self.tally.probe(ended.policy, ended.target, outcome, took);
             if tracing::enabled!(tracing::Level::DEBUG) {
                 self.debug_probe(ended);
             }
@@ -399,6 +420,8 @@ impl Controller {
 
     fn beat(&mut self) {
         let now = self.clock.now();
+        self.tally.beat(Instant::now().saturating_duration_since(self.next_beat));
+        self.pulse.beat();
         self.next_beat = Instant::now() + self.watchdog.map_or(BEAT, |period| period.min(BEAT));
         if self.watchdog.is_some() {
             systemd::alive();
@@ -445,11 +468,13 @@ impl Controller {
     fn reload(&mut self, policies: Vec<Policy>) -> Result<(), String> {
         let now = self.clock.now();
         let records: BTreeSet<RecordName> = policies.iter().flat_map(|p| p.records.iter().cloned()).collect();
-        let gone: Vec<Arc<Policy>> = self.dispatch.policies().map(|(_, policy)| Arc::clone(policy)).collect();
+        let before: Vec<(PolicyIdx, Arc<Policy>)> =
+            self.dispatch.policies().map(|(idx, policy)| (idx, Arc::clone(policy))).collect();
         let result = self.fleet.reload(policies, now, &mut self.actions);
         if result.is_ok() {
             self.dispatch.replace(self.fleet.policies());
-            for policy in gone {
+            self.tally.renumber(&before, self.dispatch.policies());
+            for (_, policy) in before {
                 for record in policy.records.iter().filter(|r| !records.contains(r)) {
                     tracing::warn!(
                         policy = %policy.id,
@@ -462,6 +487,15 @@ impl Controller {
         self.drain();
         self.windows_changed(now);
         result
+    }
+
+    /// Whoever has given up waiting costs nothing.
+    fn look(&self, answer: oneshot::Sender<Looked>) {
+        if !answer.is_closed() {
+            let now = self.clock.now();
+            let counts = self.tally.counts(self.dispatch.policies(), now.mono);
+            let _ = answer.send(Looked { status: self.status(), vitals: self.fleet.vitals(now), counts });
+        }
     }
 
     fn asked(&mut self, asked: Asked) {

@@ -1,11 +1,12 @@
 //! `run`: the daemon, from its start to SIGTERM.
 //!
-//! Order: which configuration → lock → store → provider → control socket → loop → READY. An
+//! Order: which configuration → lock → store → control socket → [api] → provider → loop → READY. An
 //! unreachable provider is no reason not to start: probing goes on and the engine tells.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::Server;
 use crate::config::Config;
 use crate::control::protocol::socket_path;
 use crate::control::server::Control;
@@ -17,6 +18,7 @@ use super::controller::{Until, Wakeup};
 use super::desk::Desk;
 use super::drill::Drill;
 use super::durable::Durable;
+use super::overseer::{Overseer, Reloads};
 use super::reload::reload_aloud;
 use super::shutdown::{Signals, Told};
 use super::systemd;
@@ -39,6 +41,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!(state = %config.state.display(), observe, "starting");
     let durable = Durable::open(&config)?;
     let control = Control::bind(&socket_path(&config.state))?;
+    let api = listen(&config).await?;
     let mut controller = assembly::controller(&config, mode, durable.restored.clone(), durable.keeper()).await?;
     if let Some(drill) = Drill::new(config.settings.rehearsal.as_deref(), &durable.restored, wall()) {
         controller.rehearse(drill);
@@ -48,12 +51,27 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: Some(durable.store.clone()) });
     let served = tokio::spawn(control.serve(desk));
+    let reloads = Arc::new(Reloads::new(wall()));
+    let watched = api.map(|api| {
+        tracing::info!(address = %api.address(), "serving metrics and health checks");
+        let overseer = Overseer {
+            inbox: inbox.clone(),
+            pulse: controller.pulse(),
+            store: durable.store.clone(),
+            reloads: Arc::clone(&reloads),
+            started: wall(),
+        };
+        tokio::spawn(api.serve(Arc::new(overseer)))
+    });
     let started = config.clone();
     let courier = durable.courier();
     let listener = tokio::spawn(async move {
         loop {
             match signals.next().await {
-                Told::Reload => reload_aloud(&path, &started, &inbox, &courier).await,
+                Told::Reload => {
+                    let ok = reload_aloud(&path, &started, &inbox, &courier).await;
+                    reloads.ended(ok, wall());
+                }
                 Told::Stop => {
                     let _ = inbox.send(Wakeup::Stop);
                 }
@@ -66,6 +84,10 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!("stopping: waiting for answers in flight");
     systemd::stopping();
     served.abort();
+    if let Some(watched) = watched {
+        watched.abort();
+        let _ = watched.await;
+    }
     controller.remember();
     let clean = controller.stop().await;
     let sightless = controller.is_sightless();
@@ -87,4 +109,12 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
         tracing::warn!("stopped with an answer still in flight; the next start resolves it");
     }
     Ok(())
+}
+
+/// The address of `[api]`, bound; a token that cannot be read must not open it to everybody.
+async fn listen(config: &Config) -> Result<Option<Server>, StartError> {
+    let Some(api) = &config.api else { return Ok(None) };
+    let env = |name: &str| std::env::var(name).ok();
+    let token = api.token.as_ref().map(|source| source.resolve(&env)).transpose().map_err(StartError::Token)?;
+    Ok(Some(Server::bind(api.listen, token.as_ref()).await?))
 }

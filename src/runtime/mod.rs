@@ -25,7 +25,9 @@ pub mod keeper;
 pub mod memory;
 pub mod once;
 pub mod orphan;
+pub mod overseer;
 pub mod plan;
+pub mod pulse;
 pub mod reload;
 pub mod rollup;
 pub mod senses;
@@ -33,6 +35,7 @@ pub mod servers;
 pub mod shutdown;
 pub mod stage;
 pub mod systemd;
+pub mod tally;
 
 #[cfg(test)]
 pub mod testing;

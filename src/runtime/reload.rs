@@ -87,10 +87,17 @@ fn needs_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     .collect()
 }
 
-/// [`reload`] with everything said: to the log and to systemd.
-pub async fn reload_aloud(path: &Path, started: &Config, inbox: &mpsc::UnboundedSender<Wakeup>, courier: &Courier) {
+/// [`reload`] with everything said: to the log and to systemd. True when it was taken over.
+pub async fn reload_aloud(
+    path: &Path,
+    started: &Config,
+    inbox: &mpsc::UnboundedSender<Wakeup>,
+    courier: &Courier,
+) -> bool {
     systemd::reloading();
-    match reload(path, started, inbox, courier).await {
+    let result = reload(path, started, inbox, courier).await;
+    let ok = result.is_ok();
+    match result {
         Ok(policies) => {
             tracing::info!(policies, config = %path.display(), "configuration reloaded");
             systemd::ready(&format!("{policies} policies, reloaded"));
@@ -105,6 +112,7 @@ pub async fn reload_aloud(path: &Path, started: &Config, inbox: &mpsc::Unbounded
             systemd::ready("reload refused, the old configuration stays");
         }
     }
+    ok
 }
 
 fn environment(name: &str) -> Option<String> {

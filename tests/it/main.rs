@@ -20,6 +20,7 @@ mod fleet;
 mod golden;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;
+mod metrics;
 mod notify;
 mod policies;
 mod probe;

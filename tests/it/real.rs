@@ -8,6 +8,7 @@ pub mod bind;
 pub mod daemon;
 pub mod http;
 pub mod nginx;
+pub mod prometheus;
 pub mod sandbox;
 pub mod sink;
 pub mod site;

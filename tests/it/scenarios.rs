@@ -35,6 +35,11 @@ fn every_scenario_runs_as_it_is_written() {
 
 /// Runs one scenario; the record of the run.
 fn check(input: &str) -> String {
+    play(input).log.join("\n")
+}
+
+/// Runs one scenario to its end.
+pub fn play(input: &str) -> World {
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     let mut targets: Vec<Written> = Vec::new();
     let mut witnesses: Vec<(String, Option<String>)> = Vec::new();
@@ -70,7 +75,7 @@ fn check(input: &str) -> String {
         world.at(*at, line);
     }
     world.run(end);
-    world.log.join("\n")
+    world
 }
 
 /// Name, priority, region and content of a target.

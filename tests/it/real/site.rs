@@ -23,6 +23,8 @@ pub struct Wish {
     pub failback: Option<String>,
     /// Both targets in one failure domain: losing both is then no sign of our own blindness.
     pub one_region: bool,
+    /// More tables of the main file.
+    pub main: Option<&'static str>,
     /// More arguments of the sandbox.
     pub sandbox: Vec<&'static str>,
 }
@@ -81,9 +83,10 @@ impl Site {
         let text = format!(
             "instance = \"{instance}\"\npolicies = \"policies/*.toml\"\nstate = \"{instance}.db\"\n\
              [route53]\nendpoint_url = \"{}\"\n[verify]\nname_servers = [\"{}\"]\ntimeout = \"15s\"\n\
-             [[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = \"{}\"\n{}",
+             {}[[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = \"{}\"\n{}",
             self.sandbox.url(),
             self.sandbox.dns,
+            self.wish.main.unwrap_or_default(),
             self.sink.url(),
             self.wish.witnesses.clone().unwrap_or_else(|| witnesses(
                 self.sandbox.api,

@@ -3,6 +3,7 @@
 
 mod hands;
 mod record;
+mod sample;
 mod script;
 pub mod zone;
 
@@ -18,6 +19,7 @@ use failoverd::engine::intent::Intent;
 use failoverd::engine::journal::{PolicySnapshot, Restored};
 use failoverd::engine::zone::*;
 use failoverd::engine::{Fleet, Mode, next_deadline, step};
+use failoverd::runtime::tally::Tally;
 
 pub use hands::alias_of;
 use record::summary;
@@ -75,6 +77,7 @@ pub struct World {
     snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     intents: BTreeMap<String, Intent>,
     runs: u32,
+    tally: Tally,
     pub log: Vec<String>,
 }
 
@@ -111,6 +114,7 @@ impl World {
             snapshots: BTreeMap::new(),
             intents: BTreeMap::new(),
             runs: 0,
+            tally: Tally::default(),
             log: Vec::new(),
         }
     }
@@ -182,6 +186,7 @@ impl World {
 
     fn feed(&mut self, event: Event) {
         let now = self.now();
+        self.count(&event);
         let Some(fleet) = &mut self.fleet else { return };
         let mut out = Vec::new();
         step(fleet, now, event, &mut out);
@@ -235,6 +240,7 @@ impl World {
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
+            self.tally.said(&action, self.now().mono);
             match action {
                 Action::Pace { fast, .. } => {
                     self.fast = fast;

@@ -70,6 +70,7 @@ const READER_ONLY: &[(&str, &[&str])] = &[
             "fence-name-too-long",
             "batch-too-large",
             "main-api-open",
+            "main-api-open-v6",
             "main-notifier-slack-secret",
         ],
     ),

@@ -55,7 +55,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    BUILD_INFO: Gauge Flag "failoverd_build_info" ["version"]
+    BUILD_INFO: Gauge Flag "failoverd_build_info" ["version" "commit"]
         "The failoverd that runs; always 1.";
     INSTANCE_INFO: Gauge Flag "failoverd_instance_info" ["cluster" "instance" "mode"]
         "Who this is, and whether it may write (active) or only observes (observe); always 1.";

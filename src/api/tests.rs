@@ -58,6 +58,7 @@ fn well() -> Sample {
         at: now.wall,
         build: Build {
             version: "1.2.3".into(),
+            commit: "0123456789ab".into(),
             cluster: "default".into(),
             instance: "a".into(),
             observe: false,
@@ -118,7 +119,7 @@ async fn the_token_opens_metrics_and_nothing_else_needs_it() {
     for (path, headers, status, says) in [
         ("/metrics", "", 401, "Authorization: Bearer TOKEN"),
         ("/metrics", "Authorization: Bearer wrong\r\n", 401, "www-authenticate: Bearer"),
-        ("/metrics", bearer.as_str(), 200, "failoverd_build_info{version=\"1.2.3\"} 1"),
+        ("/metrics", bearer.as_str(), 200, "failoverd_build_info{version=\"1.2.3\",commit=\"0123456789ab\"} 1"),
         ("/metrics", bearer.as_str(), 200, "content-type: text/plain; version=0.0.4"),
         ("/healthz", "", 200, "the loop turns"),
         ("/readyz", "", 200, "every policy is judged"),

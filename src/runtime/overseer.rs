@@ -14,6 +14,7 @@ use crate::domain::UnixMs;
 use crate::engine::vitals::Vitals;
 use crate::store::Store;
 use crate::telemetry::{Build, Counts, Notices, Reload, Sample, StoreCounts};
+use crate::version;
 
 use super::controller::Wakeup;
 use super::pulse::Pulse;
@@ -72,7 +73,8 @@ impl Oversight for Overseer {
             Ok(Sample {
                 at: status.at,
                 build: Build {
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    version: version::VERSION.to_owned(),
+                    commit: version::COMMIT.to_owned(),
                     cluster: status.cluster,
                     instance: status.instance,
                     observe: status.observe,

@@ -74,7 +74,7 @@ pub fn page(sample: &Sample) -> Result<String, PageError> {
 fn process(page: &mut Page, sample: &Sample) {
     let build = &sample.build;
     let mode = if build.observe { "observe" } else { "active" };
-    page.one(&super::BUILD_INFO, &[&build.version], 1.0);
+    page.one(&super::BUILD_INFO, &[&build.version, &build.commit], 1.0);
     page.one(&super::INSTANCE_INFO, &[&build.cluster, &build.instance, mode], 1.0);
     page.one(&super::START_TIME, &[], seconds(build.started.0));
     page.histograms(&super::LOOP_LAG, LAG_BOUNDS, [(vec![], &sample.counts.lag)]);

@@ -33,6 +33,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
     pub version: String,
+    pub commit: String,
     pub cluster: String,
     pub instance: String,
     pub observe: bool,

@@ -30,6 +30,7 @@ impl World {
             at: now.wall,
             build: Build {
                 version: "1.2.3".into(),
+                commit: "0123456789ab".into(),
                 cluster: settings.cluster.to_string(),
                 instance: settings.instance.to_string(),
                 observe: fleet.mode() == Mode::Observe,

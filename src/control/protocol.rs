@@ -47,6 +47,8 @@ pub enum Request {
     Explain {
         policy: String,
     },
+    /// Reports of all policies, each with whether a failover tonight would be sent.
+    Examine,
     /// The newest transitions, oldest first.
     History {
         #[serde(default)]
@@ -142,7 +144,7 @@ impl Request {
     /// The one policy a request is about.
     pub fn subject(&self) -> Option<&str> {
         match self {
-            Request::Ping => None,
+            Request::Ping | Request::Examine => None,
             Request::Status { policy }
             | Request::History { policy, .. }
             | Request::Freeze { policy, .. }

@@ -274,6 +274,7 @@ mod tests {
             rehearsal: None,
             left: None,
             hands: Vec::new(),
+            zone: Default::default(),
         };
         assert_eq!((snapshot.moves.as_slice(), snapshot.hold_down_until), (&[START.wall][..], Some(later(90).wall)));
         // Another process, whose clock began elsewhere, 30 s later.

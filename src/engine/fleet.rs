@@ -5,7 +5,9 @@ mod command;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::{ApiBudget, FleetSettings, Health, Members, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx};
+use crate::domain::{
+    ApiBudget, FleetSettings, Health, Members, NameServers, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx,
+};
 
 use super::action::Action;
 use super::budget::TokenBucket;
@@ -112,6 +114,13 @@ impl Fleet {
     fn add(&mut self, policy: Policy, snapshot: Option<&PolicySnapshot>, now: Now) -> PolicyIdx {
         let idx = PolicyIdx(u32::try_from(self.policies.len()).unwrap_or(u32::MAX));
         let zone = self.zone_of(&policy, now);
+        let told = snapshot.and_then(|s| s.zone.delegation.clone());
+        let is_asked = self.shared.settings.verify.name_servers == NameServers::Delegation;
+        if let Some(told) = told.filter(|_| is_asked)
+            && let Some(zone) = self.shared.zones.get_mut(zone.index())
+        {
+            zone.delegation.trouble.get_or_insert(told);
+        }
         for region in regions(&policy) {
             self.shared.sight.add_target(region);
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Check, FailbackMode, Health, Members, TargetIdx, Tick};
+use crate::domain::{Check, FailbackMode, Health, Members, RecordName, TargetIdx, Tick};
 
 use super::evacuation::{self, Say};
 use super::fence::{Fence, FenceKind, FenceMode};
@@ -98,45 +98,8 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
         ),
         View::Foreign(_) | View::Absent => {}
     }
-    for (name, fence) in p.policy.records.iter().zip(&p.live.fences) {
-        match fence {
-            Fence::Ours { .. } => {}
-            Fence::Absent if p.known_epoch.0 > 0 => list.add(
-                Rule::FenceUnusable,
-                format!("the fence of {name} is gone although epoch {} was written", p.known_epoch),
-                format!("find out who deleted it, then `{}`", adopt_command(p, true)),
-            ),
-            Fence::Absent if want.kind == Kind::Adopt => {}
-            Fence::Absent => list.add(
-                Rule::NotAdopted,
-                format!("{name} has no fence yet; without one no automatic move is made"),
-                format!("`failoverd adopt {id}` on a calm day creates it"),
-            ),
-            Fence::Foreign { value, .. } => list.add(
-                Rule::FenceForeign,
-                format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy),
-                format!(
-                    "this controller only watches; let that cluster release it, or `failoverd takeover {id} --from {}`",
-                    value.cluster
-                ),
-            ),
-            Fence::Released { value, .. } if value.cluster == shared.settings.cluster => list.add(
-                Rule::Released,
-                format!("{name} was released through {} at {}", value.instance, value.written),
-                format!("`{}` takes it up again", adopt_command(p, false)),
-            ),
-            // Nobody's: ours when it is adopted.
-            Fence::Released { .. } if want.kind == Kind::Adopt => {}
-            Fence::Released { value, .. } => list.add(
-                Rule::NotAdopted,
-                format!("{name} was released by cluster {} and is nobody's; no automatic move is made", value.cluster),
-                format!("`{}` on a calm day makes it ours", adopt_command(p, false)),
-            ),
-            Fence::Unusable { why, damage } => {
-                list.add(Rule::FenceUnusable, format!("the fence of {name} cannot be used: {why}"), cure(p, damage))
-            }
-        }
-    }
+    let fences = p.policy.records.iter().zip(&p.live.fences);
+    list.0.extend(fences.filter_map(|(name, fence)| fence_refusal(p, shared, want.kind, name, fence)));
     if at == At::Decision {
         if let Some(write) = &p.write {
             let text = format!("write {} ({}) has no outcome yet", write.intent.id, write.intent.kind);
@@ -158,6 +121,55 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
             "free the disk; probing goes on",
         );
     }
+}
+
+/// What the fence of one record says against a write of `kind`.
+pub(super) fn fence_refusal(
+    p: &PolicyState,
+    shared: &Shared,
+    kind: Kind,
+    name: &RecordName,
+    fence: &Fence,
+) -> Option<Refusal> {
+    let id = &p.policy.id;
+    let (rule, text, change) = match fence {
+        Fence::Ours { .. } => return None,
+        Fence::Absent if p.known_epoch.0 > 0 => (
+            Rule::FenceUnusable,
+            format!("the fence of {name} is gone although epoch {} was written", p.known_epoch),
+            format!("find out who deleted it, then `{}`", adopt_command(p, true)),
+        ),
+        Fence::Absent if kind == Kind::Adopt => return None,
+        Fence::Absent => (
+            Rule::NotAdopted,
+            format!("{name} has no fence yet; without one no automatic move is made"),
+            format!("`failoverd adopt {id}` on a calm day creates it"),
+        ),
+        Fence::Foreign { value, .. } => (
+            Rule::FenceForeign,
+            format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy),
+            format!(
+                "this controller only watches; let that cluster release it, or `failoverd takeover {id} --from {}`",
+                value.cluster
+            ),
+        ),
+        Fence::Released { value, .. } if value.cluster == shared.settings.cluster => (
+            Rule::Released,
+            format!("{name} was released through {} at {}", value.instance, value.written),
+            format!("`{}` takes it up again", adopt_command(p, false)),
+        ),
+        // Nobody's: ours when it is adopted.
+        Fence::Released { .. } if kind == Kind::Adopt => return None,
+        Fence::Released { value, .. } => (
+            Rule::NotAdopted,
+            format!("{name} was released by cluster {} and is nobody's; no automatic move is made", value.cluster),
+            format!("`{}` on a calm day makes it ours", adopt_command(p, false)),
+        ),
+        Fence::Unusable { why, damage } => {
+            (Rule::FenceUnusable, format!("the fence of {name} cannot be used: {why}"), cure(p, damage))
+        }
+    };
+    Some(Refusal { rule, text, change })
 }
 
 /// A person's hand, here or through the fence.

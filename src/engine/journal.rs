@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Epoch, Health, PolicyId, RegionName, TargetName, UnixMs};
+use crate::domain::{Epoch, Health, PolicyId, RegionName, TargetName, UnixMs, ZoneId};
 
 use super::intent::Intent;
 use super::notice::Notice;
+use super::report::Obstacle;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -135,6 +136,21 @@ pub struct PolicySnapshot {
     pub left: Option<LeftSnapshot>,
     #[serde(default)]
     pub hands: Vec<HandSnapshot>,
+    #[serde(default)]
+    pub zone: ZoneSnapshot,
+}
+
+/// What was found and told about the zone, so that a next process tells only what is new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneSnapshot {
+    /// The zone that was read; another one of its name was made anew.
+    #[serde(default)]
+    pub id: Option<ZoneId>,
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
+    /// What is wrong with its delegation.
+    #[serde(default)]
+    pub delegation: Option<Obstacle>,
 }
 
 /// From where the last automatic move led away; the fleet's brakes count it over a restart.

@@ -79,6 +79,19 @@ impl Live {
         }
     }
 
+    /// What was read, for a question about another day; nothing is being read.
+    pub fn as_read(&self) -> Live {
+        Live {
+            view: self.view.clone(),
+            reads: Vec::new(),
+            fences: self.fences.clone(),
+            stale: self.stale,
+            read_at: self.read_at,
+            drift: self.drift.clone(),
+            ..Live::new(self.reconcile_due)
+        }
+    }
+
     pub fn members(&self) -> Option<&Members> {
         match &self.view {
             View::Targets(members) => Some(members),

@@ -34,6 +34,7 @@ mod select;
 mod sight;
 mod state;
 mod switch;
+mod tonight;
 mod verify;
 pub mod vitals;
 mod watch;

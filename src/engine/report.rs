@@ -15,6 +15,9 @@ use super::journal::{IncidentId, RehearsalSnapshot};
 #[must_use]
 pub struct Report {
     pub policy: PolicyId,
+    /// Hash of its configuration; empty from an older daemon.
+    #[serde(default)]
+    pub config: String,
     pub at: UnixMs,
     pub zone: String,
     pub records: Vec<RecordName>,
@@ -42,6 +45,70 @@ pub struct Report {
     pub obstacles: Vec<Obstacle>,
     /// The last rehearsal of the write path; `None`: never, as far as is known.
     pub rehearsal: Option<RehearsalSnapshot>,
+    /// What differs from what the fence says we published.
+    #[serde(default)]
+    pub drift: Option<String>,
+    /// The fence of each record, in the order of `records`; empty before the first reading.
+    #[serde(default)]
+    pub fences: Vec<RecordFence>,
+    /// Only when it was asked for.
+    #[serde(default)]
+    pub tonight: Option<Tonight>,
+}
+
+/// Where the failover would go if everything published died now, and what would refuse it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tonight {
+    /// Empty when no target can be named.
+    pub to: Vec<TargetName>,
+    /// Empty: it would be sent.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Tonight {
+    /// Nothing known is in the way.
+    pub fn is_sent(&self) -> bool {
+        self.refusals.is_empty() && !self.to.is_empty()
+    }
+}
+
+/// What stands at one record's fence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordFence {
+    pub record: RecordName,
+    pub standing: Standing,
+    /// What it says, when it can be read.
+    pub value: Option<FenceReport>,
+    /// The policy it was written for.
+    pub policy: Option<PolicyId>,
+    /// Another instance of our cluster wrote it with another configuration of the policy, whose hash this is.
+    pub config: Option<String>,
+    /// What it says against a failover, and what would change that.
+    pub refusal: Option<Refusal>,
+}
+
+/// How a fence stands to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    Ours,
+    /// There is none, and none was ever written as far as is known.
+    None,
+    /// There is none although one was written.
+    Gone,
+    Foreign,
+    /// Given up by our cluster.
+    Released,
+    /// Given up by another cluster: nobody's.
+    Offered,
+    Spoiled,
+    /// More than one value.
+    Doubled,
+    Newer,
+    /// One of its values is another cluster's.
+    Shared,
+    /// Not one simple set.
+    Steered,
 }
 
 /// The whole fleet in a few numbers, cheap at any size: what a heartbeat carries.

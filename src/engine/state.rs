@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::time::human;
 use crate::domain::{
     Epoch, FleetSettings, Health, Members, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs,
-    ZoneRef,
+    ZoneId, ZoneRef,
 };
 
 use super::action::{Action, BatchId};
@@ -20,7 +20,7 @@ use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
 use super::journal::{
     DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, PolicySnapshot, RehearsalSnapshot, TargetSnapshot,
-    Transition, TransitionKind,
+    Transition, TransitionKind, ZoneSnapshot,
 };
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
@@ -109,6 +109,8 @@ pub(super) struct Delegation {
     pub due: Option<Tick>,
     /// What is wrong, as last told.
     pub trouble: Option<Obstacle>,
+    /// The world was asked and the question is over.
+    pub looked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -165,6 +167,9 @@ pub(super) struct PolicyState {
     pub drained: Vec<DrainSnapshot>,
     /// What stands in the way in the zone, as last rehearsed.
     pub obstacles: Vec<Obstacle>,
+    /// Which zone was read, and what was told about its delegation.
+    pub zone_id: Option<ZoneId>,
+    pub told_delegation: Option<Obstacle>,
     pub rehearsal: Option<RehearsalSnapshot>,
     pub rehearsals: Rehearsals,
     /// From where the last automatic move led away.
@@ -195,6 +200,7 @@ pub(super) struct Refused {
 }
 
 /// A definite refusal of a write that only a person can cure.
+#[derive(Clone)]
 pub(super) struct WriteTrouble {
     pub message: String,
     pub next_try: Tick,
@@ -408,6 +414,11 @@ impl PolicyState {
             rehearsal: self.rehearsal.clone(),
             left: self.left.clone(),
             hands: self.hands.iter().filter_map(super::hand::Hand::snapshot).collect(),
+            zone: ZoneSnapshot {
+                id: self.zone_id.clone(),
+                obstacles: self.obstacles.clone(),
+                delegation: self.told_delegation.clone(),
+            },
         }
     }
 

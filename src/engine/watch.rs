@@ -141,6 +141,8 @@ impl PolicyState {
         let delegation = cx.shared.settings.verify.name_servers == NameServers::Delegation;
         let found = obstacle::rehearse(&self.policy, &self.live.reads, zone, delegation);
         self.live.rehearsed = true;
+        self.dirty |= self.zone_id.as_ref() != Some(&zone.id);
+        self.zone_id = Some(zone.id.clone());
         if self.policy.targets.iter().all(|t| found.iter().any(|o| o.blocks.contains(&t.name))) {
             self.live.is_explained();
         }

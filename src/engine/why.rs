@@ -1,18 +1,18 @@
 //! Builds the `Report` of a policy and the result of one confirmed pass from the same rules the
 //! engine acts on; nothing here decides.
 
-use crate::domain::{Health, Now, PolicyIdx, Tick, UnixMs};
+use crate::domain::{Health, Now, PolicyIdx, RecordName, Tick, UnixMs, Witness, ZoneRef};
 
 use super::event::SavedPlan;
-use super::fence::Fence;
+use super::fence::{Damage, Fence, FenceValue};
 use super::fleet::Fleet;
-use super::guard::{At, refusals};
+use super::guard::{At, fence_refusal, refusals};
 use super::intent::Kind;
 use super::journal::PolicySnapshot;
 use super::live::View;
 use super::report::{
-    BrakesReport, FenceReport, MovePhase, MoveReport, PolicyState as State, Refusal, Report, Rule, Settled,
-    TargetReport, Wanted,
+    BrakesReport, FenceReport, MovePhase, MoveReport, Obstacle, PolicyState as State, RecordFence, Refusal, Report,
+    Rule, Settled, Standing, TargetReport, Wanted,
 };
 use super::select::wanted;
 use super::state::{PolicyState, Shared};
@@ -27,6 +27,7 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
     };
     Report {
         policy: p.policy.id.clone(),
+        config: p.policy.config_hash.clone(),
         at: now.wall,
         zone: p.policy.zone.to_string(),
         records: p.policy.records.clone(),
@@ -60,6 +61,9 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
             p.obstacles.iter().cloned().chain(zone).collect()
         },
         rehearsal: p.rehearsal.clone(),
+        drift: p.live.drift.clone(),
+        fences: p.policy.records.iter().zip(&p.live.fences).map(|(name, f)| record_fence(p, shared, name, f)).collect(),
+        tonight: None,
     }
 }
 
@@ -68,6 +72,23 @@ impl Fleet {
     /// the next one is known.
     pub fn snapshots(&self, now: Now) -> Vec<PolicySnapshot> {
         self.states().map(|(_, p)| p.snapshot(now)).collect()
+    }
+
+    /// Every target was seen up or down by this run.
+    pub fn is_judged(&self) -> bool {
+        self.states().all(|(_, p)| p.health.iter().all(|h| h.state() != Health::Unknown))
+    }
+
+    /// Each witness, and whether it answered when it was last asked; `None`: not asked yet.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&Witness, Option<bool>)> {
+        self.shared.settings.witnesses.iter().zip(self.shared.sight.latest())
+    }
+
+    /// What is wrong with the delegation of each zone; the error: the world is still being asked.
+    pub fn delegations(&self) -> impl Iterator<Item = (&ZoneRef, Result<Option<&Obstacle>, ()>)> {
+        let asked = |z: &super::state::ZoneState| z.delegation.due.is_none() || z.delegation.looked;
+        let zones = self.shared.zones.iter();
+        zones.map(move |z| (&z.zone_ref, if asked(z) { Ok(z.delegation.trouble.as_ref()) } else { Err(()) }))
     }
 
     /// The move that one policy would make now, to be carried out later if the zone has not moved
@@ -144,14 +165,46 @@ fn targets(p: &PolicyState, now: Now) -> Vec<TargetReport> {
 }
 
 fn fence(p: &PolicyState) -> Option<FenceReport> {
-    let value = p.live.fences.iter().find_map(Fence::value)?;
-    Some(FenceReport {
+    p.live.fences.iter().find_map(Fence::value).map(fence_report)
+}
+
+fn fence_report(value: &FenceValue) -> FenceReport {
+    FenceReport {
         epoch: value.epoch,
         owner: format!("{}/{}", value.cluster, value.instance),
         mode: value.mode.as_str().into(),
         kind: value.kind.to_string(),
         written: value.written,
-    })
+    }
+}
+
+fn record_fence(p: &PolicyState, shared: &Shared, name: &RecordName, fence: &Fence) -> RecordFence {
+    let settings = &shared.settings;
+    let standing = match fence {
+        Fence::Ours { .. } => Standing::Ours,
+        Fence::Absent if p.known_epoch.0 > 0 => Standing::Gone,
+        Fence::Absent => Standing::None,
+        Fence::Foreign { .. } => Standing::Foreign,
+        Fence::Released { value, .. } if value.cluster == settings.cluster => Standing::Released,
+        Fence::Released { .. } => Standing::Offered,
+        Fence::Unusable { damage, .. } => match damage {
+            Damage::Spoiled { raw, .. } if raw.values.len() > 1 => Standing::Doubled,
+            Damage::Spoiled { .. } => Standing::Spoiled,
+            Damage::Newer => Standing::Newer,
+            Damage::Shared(_) => Standing::Shared,
+            Damage::NotSimple => Standing::Steered,
+        },
+    };
+    let ours = fence.ours().map(|(value, _)| value);
+    let skewed = ours.filter(|v| v.config != p.policy.config_hash && v.instance != settings.instance);
+    RecordFence {
+        record: name.clone(),
+        standing,
+        value: fence.value().map(fence_report),
+        policy: fence.value().map(|v| v.policy.clone()),
+        config: skewed.map(|v| v.config.clone()),
+        refusal: fence_refusal(p, shared, Kind::Failover, name, fence),
+    }
 }
 
 fn moving(p: &PolicyState, now: Tick) -> Option<MoveReport> {

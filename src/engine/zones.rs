@@ -153,6 +153,7 @@ impl Fleet {
     /// Who serves the zone, as the world finds; nothing follows from not knowing.
     pub(super) fn delegated(&mut self, now: Now, out: &mut Vec<Action>, idx: ZoneIdx, servers: Option<Vec<String>>) {
         let Some(zone) = self.shared.zones.get_mut(idx.index()) else { return };
+        zone.delegation.looked = true;
         let (Some(info), Some(servers)) = (&zone.info, servers) else { return };
         let found = mismatch(info, &servers);
         let (obstacle, severity) = found.clone().unzip();
@@ -174,6 +175,12 @@ impl Fleet {
             ),
         };
         self.tell_zone(now, out, idx, transition, Some((notice, words)));
+        for policy in self.policies_in(idx) {
+            self.with(policy, now, out, |p, _| {
+                p.told_delegation.clone_from(&obstacle);
+                p.dirty = true;
+            });
+        }
     }
 
     /// Journals something about a zone and tells those who hear of a policy in it.

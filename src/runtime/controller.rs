@@ -118,6 +118,8 @@ pub enum Until {
     Read { deadline: Instant },
     /// When every policy is judged and nothing is in flight, or at the deadline.
     Settled { deadline: Instant },
+    /// When every target is judged, every witness and delegation was asked, or at the deadline.
+    Looked { deadline: Instant },
 }
 
 pub struct Controller {
@@ -203,6 +205,25 @@ impl Controller {
         self.reports(None)
     }
 
+    /// The same, and whether a failover tonight would be sent.
+    pub fn status_and_tonight(&self) -> Status {
+        self.with_tonight(self.reports(None))
+    }
+
+    fn with_tonight(&self, mut status: Status) -> Status {
+        let now = self.clock.now();
+        let numbers: BTreeMap<&PolicyId, PolicyIdx> = self.dispatch.policies().map(|(idx, p)| (&p.id, idx)).collect();
+        for report in &mut status.reports {
+            report.tonight = numbers.get(&report.policy).and_then(|idx| self.fleet.tonight(*idx, now));
+        }
+        status
+    }
+
+    /// Everything decided, to look at.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// The moves that would be made now, by policy.
     pub fn saved(&self) -> Vec<Saved> {
         let now = self.clock.now();
@@ -219,13 +240,18 @@ impl Controller {
     pub async fn run(&mut self, until: Until) -> bool {
         let limit = match until {
             Until::Stopped => None,
-            Until::Read { deadline } | Until::Settled { deadline } => Some(deadline),
+            Until::Read { deadline } | Until::Settled { deadline } | Until::Looked { deadline } => Some(deadline),
         };
         loop {
             let done = match until {
                 Until::Stopped => false,
                 Until::Read { .. } => self.status().reports.iter().all(|r| r.live != LiveState::NotRead),
                 Until::Settled { .. } => self.settled() != Settled::No && self.dispatch.idle(),
+                Until::Looked { .. } => {
+                    self.fleet.is_judged()
+                        && self.fleet.witnesses().all(|(_, answered)| answered.is_some())
+                        && self.fleet.delegations().all(|(_, found)| found.is_ok())
+                }
             };
             if done || limit.is_some_and(|limit| Instant::now() >= limit) {
                 return true;
@@ -529,9 +555,14 @@ impl Controller {
                 Err(Box::new(Answer::Pong { instance, pid: std::process::id() }))
             }
             Request::Status { policy: None } => Err(Box::new(Answer::Status(self.status()))),
-            Request::Status { policy: Some(policy) } | Request::Explain { policy } => {
+            Request::Examine => Err(Box::new(Answer::Status(self.status_and_tonight()))),
+            Request::Status { policy: Some(policy) } => {
                 let idx = desk::find(self.dispatch.policies(), &policy)?.0;
                 Err(Box::new(Answer::Status(self.reports(Some(idx)))))
+            }
+            Request::Explain { policy } => {
+                let idx = desk::find(self.dispatch.policies(), &policy)?.0;
+                Err(Box::new(Answer::Status(self.with_tonight(self.reports(Some(idx))))))
             }
             Request::History { .. } => Err(Box::new(Answer::error("this process keeps no history"))),
             hand => {

@@ -110,6 +110,7 @@ fn about(
         Request::Apply { plan, reason, .. } => (CommandKind::Apply(Box::new(saved(policy, plan)?)), reason),
         Request::Ping
         | Request::Status { .. }
+        | Request::Examine
         | Request::Explain { .. }
         | Request::History { .. }
         | Request::Freeze { .. }

@@ -1,186 +1,258 @@
-//! `doctor`: a live look at everything a move would need, on a calm day. Built without a write
-//! client, keeps nothing and takes no lock.
+//! `doctor`: a live look at everything a move would need, on a calm day, and the hard question: would a
+//! failover tonight be sent? Built without a write client, keeps nothing and takes no lock.
 
-use std::collections::BTreeMap;
+mod finding;
+mod policy;
+mod state;
+mod zone;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::control::protocol::Status;
-use crate::domain::time::human;
-use crate::domain::{PolicyId, RecordName, ZoneRef};
-use crate::engine::fence::FenceMode;
-use crate::engine::report::{LiveState, Report, Rule};
-use crate::store;
+use crate::config::calendar::{Schedule, next_after};
+use crate::control::client::{AskError, ask};
+use crate::control::protocol::{Answer, Request, Status};
+use crate::domain::{PolicyId, UnixMs};
+use crate::engine::Mode;
+use crate::engine::report::{Report, Tonight};
+
+pub use finding::{Finding, FindingId, KNOWN, Known, Severity};
+use policy::{Told, about, refused};
 
 use super::assembly::{self, StartError};
-use super::orphan::{Standing, fences};
-use super::plan::{self, Observed};
+use super::controller::{Controller, Until};
+use super::durable::receivers;
+use super::keeper::Forgetful;
 
-/// Something a person should look at, and what to type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub kind: FindingKind,
-    pub policy: Option<PolicyId>,
-    pub record: Option<String>,
-    pub text: String,
-    pub next: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FindingKind {
-    /// The zone cannot be found or listed.
-    Zone,
-    /// The live record or its fence is not as a move needs it.
-    Record,
-    /// A move would be refused, or would miss something.
-    Obstacle,
-    /// A target is not up.
-    Target,
-    /// A fence of our cluster that no policy manages.
-    Orphan,
-    /// The state file remembers a policy that is not configured.
-    Forgotten,
-    /// The last rehearsal of the write path failed.
-    Rehearsal,
-}
+/// How long witnesses and delegations are waited for once every policy is judged.
+const LAST_LOOKS: Duration = Duration::from_secs(10);
+/// Firings of a schedule looked at to know how far apart they are.
+const FIRINGS: usize = 40;
+/// From how many witnesses on one of them may be down.
+const ENOUGH_WITNESSES: usize = 3;
 
 #[derive(Debug)]
 pub struct Examined {
     pub status: Status,
     /// What the provider said instead of an answer.
     pub provider_trouble: Option<String>,
+    /// Worst first, those of the fleet before those of a policy.
     pub findings: Vec<Finding>,
+    /// Policies whose failover would be sent tonight, as far as anybody knows.
+    pub sent: Vec<PolicyId>,
+}
+
+/// How many findings there are of each severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub critical: usize,
+    pub warning: usize,
+    pub note: usize,
+}
+
+impl Examined {
+    pub fn counts(&self) -> Counts {
+        count(self.findings.iter())
+    }
+}
+
+/// Counts findings by severity.
+pub fn count<'a>(findings: impl Iterator<Item = &'a Finding>) -> Counts {
+    findings.fold(Counts::default(), |mut counts, finding| {
+        match finding.severity {
+            Severity::Critical => counts.critical += 1,
+            Severity::Warning => counts.warning += 1,
+            Severity::Note => counts.note += 1,
+        }
+        counts
+    })
 }
 
 /// Probes, reads and lists, at most about `deadline`.
 pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, StartError> {
-    let Observed { status, mut provider_trouble, .. } = plan::observe(config, deadline).await?;
-    let mut findings: Vec<Finding> = status.reports.iter().flat_map(about).collect();
-    let mut zones: BTreeMap<&ZoneRef, Vec<&RecordName>> = BTreeMap::new();
-    for policy in &config.policies {
-        zones.entry(&policy.zone).or_default().extend(&policy.records);
-    }
+    let deadline = Instant::now() + deadline;
+    let (restored, mut findings) = state::remembered(config);
+    let mut controller = assembly::controller(config, Mode::Observe, restored.clone(), Arc::new(Forgetful)).await?;
+    controller.run(Until::Settled { deadline }).await;
+    controller.run(Until::Looked { deadline: deadline.min(Instant::now() + LAST_LOOKS) }).await;
+    let mut status = controller.status_and_tonight();
+    let sight = sight(&controller);
     let reader = assembly::reader(config).await?;
-    for zone in zones.keys() {
-        match fences(&*reader, zone).await {
-            Ok((_, standing)) => findings.extend(standing.iter().filter_map(|s| astray(config, s, &status))),
-            Err(error) => {
-                provider_trouble.get_or_insert(error.message.clone());
-                findings.push(Finding {
-                    kind: FindingKind::Zone,
-                    policy: None,
-                    record: None,
-                    text: format!("zone {zone} cannot be listed: {}", error.message),
-                    next: "look at the zone's name, the credentials and docs/aws.md".into(),
-                });
-            }
-        }
+    let zones = zone::look(config, &*reader, &controller, &restored, status.at).await;
+    let told_of_sight = sight.iter().any(|f| matches!(f.id, FindingId::Blind | FindingId::NoSight));
+    let trouble = zones.trouble.or_else(|| {
+        let unread = status.reports.iter().any(|r| r.live == crate::engine::report::LiveState::NotRead);
+        controller.provider_trouble().filter(|_| unread && !zones.gone).map(str::to_owned)
+    });
+    for report in &mut status.reports {
+        // What is wrong with the zone as a whole is told once.
+        report.obstacles.retain(|o| !zones.delegations.contains(o));
     }
-    findings.extend(forgotten(config));
-    findings.sort_by(|a, b| (a.kind, &a.policy, &a.record).cmp(&(b.kind, &b.policy, &b.record)));
-    Ok(Examined { status, provider_trouble, findings })
+    let cadence = config.settings.rehearsal.as_deref().and_then(|cron| cadence(cron, status.at));
+    for report in &status.reports {
+        let zone = zones.troubled.contains(&report.policy);
+        findings.extend(about(report, Told { zone, sight: told_of_sight }, cadence));
+    }
+    findings.extend(sight);
+    findings.extend(zones.findings);
+    findings.extend(fleet(config));
+    let daemon = ask(&config.state, Request::Examine).await;
+    let (stated, says) = daemon_says(config, &status, daemon);
+    findings.extend(state::open_intents(&restored, status.at, says.is_some()));
+    findings.extend(stated);
+    let mut findings = one_for_all(findings, status.reports.len());
+    findings.sort_by(|a, b| key(a).cmp(&key(b)));
+    findings.dedup();
+    let sent = status.reports.iter().filter(|r| is_sent(r, says.as_ref())).map(|r| r.policy.clone()).collect();
+    Ok(Examined { status, provider_trouble: trouble, findings, sent })
 }
 
-/// What a report shows that a person should look at.
-fn about(report: &Report) -> Vec<Finding> {
-    let id = &report.policy;
-    let finding = |kind, record: Option<&RecordName>, text: String, next: String| Finding {
-        kind,
-        policy: Some(id.clone()),
-        record: record.map(ToString::to_string),
-        text,
-        next,
-    };
-    let explain = || format!("failoverd explain {id}");
-    let first = report.targets.first().map_or("TARGET", |t| t.name.as_str());
-    let adopt = || format!("failoverd adopt {id} --to {first}");
+fn key(finding: &Finding) -> (Severity, bool, Option<&PolicyId>, FindingId, Option<&String>, Option<&str>, &str) {
+    let Finding { id, severity, policy, record, target, text, .. } = finding;
+    (*severity, policy.is_some(), policy.as_ref(), *id, record.as_ref(), target.as_ref().map(|t| t.as_str()), text)
+}
+
+/// By what this look saw and, where one answers, by what the daemon says.
+fn is_sent(report: &Report, daemon: Option<&Status>) -> bool {
+    let sent = |r: &Report| r.tonight.as_ref().is_some_and(Tonight::is_sent);
+    let theirs = daemon.map(|d| !d.observe && d.reports.iter().any(|r| r.policy == report.policy && sent(r)));
+    sent(report) && theirs.unwrap_or(true)
+}
+
+/// Whether this machine can see, and who tells.
+fn sight(controller: &Controller) -> Vec<Finding> {
+    let fleet = controller.fleet();
     let mut found = Vec::new();
-    match &report.live {
-        LiveState::Targets { .. } => {}
-        LiveState::NotRead => {
-            found.push(finding(FindingKind::Record, None, "the live record could not be read".into(), explain()));
-        }
-        LiveState::Absent => found.push(finding(FindingKind::Record, None, "the record is absent".into(), adopt())),
-        LiveState::Split { detail } | LiveState::Foreign { detail } | LiveState::Unreadable { detail } => {
-            found.push(finding(FindingKind::Record, None, detail.clone(), adopt()));
-        }
+    if let Some(why) = fleet.blind() {
+        let next = "look at this machine's own network and at the witnesses";
+        found.push(Finding::new(FindingId::Blind, why, next));
     }
-    let fence = |r: &&crate::engine::report::Refusal| matches!(r.rule, Rule::FenceForeign | Rule::FenceUnusable);
-    if let Some(refusal) = report.refusals.iter().find(fence) {
-        found.push(finding(FindingKind::Record, None, refusal.text.clone(), refusal.change.clone()));
+    let witnesses: Vec<_> = fleet.witnesses().collect();
+    let silent: Vec<_> = witnesses.iter().filter(|(_, answered)| *answered != Some(true)).collect();
+    for (witness, _) in &silent {
+        let text = format!("witness {} does not answer", witness.name);
+        let next = format!("reach it from here, or replace [[witness]] {} in failoverd.toml", witness.name);
+        found.push(Finding::new(FindingId::WitnessSilent, text, next));
     }
-    for obstacle in &report.obstacles {
-        found.push(finding(
-            FindingKind::Obstacle,
-            Some(&obstacle.record),
-            obstacle.text.clone(),
-            obstacle.next.clone(),
-        ));
+    let count = witnesses.len();
+    if !silent.is_empty() && (count - silent.len()) * 2 <= count {
+        let text = format!("{} of {count} witnesses answer, a majority is needed", count - silent.len());
+        let next = "make the witnesses reachable from here, or name others";
+        found.push(Finding::new(FindingId::NoSight, text, next));
     }
-    for target in report.targets.iter().filter(|t| t.health != crate::domain::Health::Up) {
-        let last = target.last.map_or_else(|| "no probe ended".to_owned(), |o| o.to_string());
-        let text = format!("target {} is {}: {last}", target.name, target.health);
-        found.push(finding(FindingKind::Target, None, text, format!("failoverd probe {id}")));
-    }
-    if let Some(rehearsal) = report.rehearsal.as_ref().filter(|r| !r.ok) {
-        let ago = human(report.at.since(rehearsal.at));
-        let text = format!("the last rehearsal of the write path, {ago} ago, failed: {}", rehearsal.detail);
-        found.push(finding(FindingKind::Rehearsal, None, text, explain()));
+    if count < ENOUGH_WITNESSES {
+        let text = format!("{count} of at least {ENOUGH_WITNESSES} witnesses are configured");
+        let next = "add [[witness]] tables to failoverd.toml, in networks of others";
+        found.push(Finding::new(FindingId::FewWitnesses, text, next));
     }
     found
 }
 
-/// A fence of our cluster that no policy in force manages, or that names another policy.
-fn astray(config: &Config, standing: &Standing, status: &Status) -> Option<Finding> {
-    let Standing { record, value } = standing;
-    if value.cluster != config.settings.cluster || value.mode == FenceMode::Released {
-        return None;
+/// What the main file says about all policies.
+fn fleet(config: &Config) -> Vec<Finding> {
+    let (_, unreadable) = receivers(config);
+    let mut found: Vec<Finding> = unreadable
+        .iter()
+        .map(|lost| {
+            let name = &lost.notifier.name;
+            let text = format!("notifier {name}: {}", lost.error);
+            Finding::new(FindingId::NotifierUnreadable, text, format!("failoverd notify-test {name}"))
+        })
+        .collect();
+    if config.settings.rehearsal.is_none() {
+        let next = "take `schedule = \"off\"` out of [rehearsal]";
+        found.push(Finding::new(FindingId::RehearsalOff, "[rehearsal] is off", next));
     }
-    let owner = config.policies.iter().find(|p| p.records.iter().any(|r| r.as_str() == record));
-    let ago = human(Duration::from_secs(status.at.since(value.written).as_secs()));
-    let writer = format!("last written by {}/{} {ago} ago, epoch {}", value.cluster, value.instance, value.epoch);
-    let (policy, text, next) = match owner {
-        Some(owner) if owner.id == value.policy => return None,
-        Some(owner) => (
-            Some(owner.id.clone()),
-            format!("the fence of {record} is of policy {}, not {}; {writer}", value.policy, owner.id),
-            format!("failoverd adopt {} --repair, when {} is its new name", owner.id, owner.id),
-        ),
-        None => (
-            None,
-            format!("no policy manages {record}, which has a fence of policy {}; {writer}", value.policy),
-            format!("failoverd release --orphan {record}"),
-        ),
-    };
-    Some(Finding { kind: FindingKind::Orphan, policy, record: Some(record.clone()), text, next })
+    found
 }
 
-/// Policies the state file knows and the configuration does not.
-fn forgotten(config: &Config) -> Vec<Finding> {
-    if !config.state.exists() {
-        return Vec::new();
-    }
-    let finding = |policy: Option<PolicyId>, text: String, next: String| Finding {
-        kind: FindingKind::Forgotten,
-        policy,
-        record: None,
-        text,
-        next,
+/// The longest time from one firing of a schedule to the next, as seen from `now`.
+pub fn cadence(cron: &str, now: UnixMs) -> Option<Duration> {
+    let schedule = Schedule::new(cron, "UTC").ok()?;
+    let firings: Vec<UnixMs> =
+        std::iter::successors(next_after(&schedule, now), |at| next_after(&schedule, *at)).take(FIRINGS).collect();
+    firings.windows(2).filter_map(|w| Some(w.last()?.since(*w.first()?))).max()
+}
+
+/// What the daemon knows and this look does not, and its own status when it gave one.
+fn daemon_says(config: &Config, ours: &Status, answer: Result<Answer, AskError>) -> (Vec<Finding>, Option<Status>) {
+    let status = match answer {
+        Ok(Answer::Status(status)) => status,
+        Err(AskError::NoDaemon(_)) => {
+            let text = format!("no daemon answers for {}", config.state.display());
+            return (vec![Finding::new(FindingId::NoDaemon, text, "failoverd run, or `once` by a timer")], None);
+        }
+        Ok(Answer::Error { text } | Answer::Refused { text }) => return (vec![silent(&text)], None),
+        Ok(_) => return (vec![silent("it gave an answer to another question")], None),
+        Err(error) => return (vec![silent(&error.to_string())], None),
     };
-    match store::open_read_only(&config.state).and_then(|view| view.restored()) {
-        Ok(restored) => restored
-            .snapshots
-            .into_iter()
-            .filter(|s| config.policies.iter().all(|p| p.id != s.policy))
-            .map(|s| {
-                let text = format!("the state file remembers policy {} of {}, which is not configured", s.policy, s.at);
-                let next = format!("failoverd history {}; its fences, if any, are listed here as orphans", s.policy);
-                finding(Some(s.policy), text, next)
-            })
-            .collect(),
-        Err(error) => vec![finding(None, error.to_string(), "failoverd run".into())],
+    let mut found = Vec::new();
+    if status.observe {
+        let text = format!("the daemon {}/{} only observes", status.cluster, status.instance);
+        found.push(Finding::new(FindingId::Observing, text, "failoverd run, without --observe"));
     }
+    let reload = "failoverd check, then reload the daemon (SIGHUP)";
+    for report in &ours.reports {
+        let id = &report.policy;
+        let Some(theirs) = status.reports.iter().find(|r| r.policy == *id) else {
+            let text = format!("the daemon does not run policy {id}");
+            found.push(Finding::new(FindingId::NotRun, text, reload).of(id));
+            continue;
+        };
+        if theirs.config != report.config {
+            let text = format!("the daemon runs another version of policy {id} than its file");
+            found.push(Finding::new(FindingId::NotReloaded, text, reload).of(id));
+        }
+        let known = |rule| report.tonight.iter().flat_map(|t| &t.refusals).any(|r| r.rule == rule);
+        let news = theirs.tonight.iter().flat_map(|t| &t.refusals).filter(|r| !known(r.rule));
+        for refusal in news {
+            let finding = refused(refusal, theirs, Told::default());
+            found.extend(finding.map(|f| Finding { text: format!("the daemon says: {}", f.text), ..f.of(id) }));
+        }
+        if let Some(moving) = &theirs.moving {
+            let text = format!("a {} at epoch {} is under way", moving.kind, moving.epoch);
+            found.push(Finding::new(FindingId::MoveInFlight, text, format!("failoverd status {id}")).of(id));
+        }
+    }
+    for theirs in status.reports.iter().filter(|r| ours.reports.iter().all(|o| o.policy != r.policy)) {
+        let text = format!("the daemon runs policy {}, which the files have no more", theirs.policy);
+        found.push(Finding::new(FindingId::NotReloaded, text, reload).of(&theirs.policy));
+    }
+    (found, Some(status))
+}
+
+fn silent(why: &str) -> Finding {
+    let next = "run this as the user of the daemon, with the failoverd of the same release";
+    Finding::new(FindingId::DaemonSilent, format!("the daemon could not be asked: {why}"), next)
+}
+
+/// What holds for every policy alike is one finding about the fleet.
+fn one_for_all(findings: Vec<Finding>, policies: usize) -> Vec<Finding> {
+    const ALIKE: [FindingId; 3] = [FindingId::Frozen, FindingId::StoreFailed, FindingId::Blind];
+    let mut out: Vec<Finding> = Vec::new();
+    for finding in findings.iter() {
+        let same = |other: &&Finding| other.policy.is_some() && (other.id, &other.text) == (finding.id, &finding.text);
+        let alike = finding.policy.is_some() && ALIKE.contains(&finding.id);
+        let all = alike && policies > 1 && findings.iter().filter(same).count() >= policies;
+        let one = match all {
+            true => Finding {
+                policy: None,
+                text: format!("all {policies} policies: {}", finding.text),
+                next: match finding.id {
+                    FindingId::Frozen => "failoverd unfreeze --reason \"why\"".into(),
+                    _ => finding.next.clone(),
+                },
+                ..finding.clone()
+            },
+            false => finding.clone(),
+        };
+        if !all || !out.contains(&one) {
+            out.push(one);
+        }
+    }
+    out
 }

@@ -79,6 +79,7 @@ mod tests {
             }),
             left: None,
             hands: Vec::new(),
+            zone: Default::default(),
         }
     }
 

@@ -29,7 +29,10 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 pub struct Standing {
     /// Name of the record it locks, as far as it can be told from the fence's.
     pub record: String,
-    pub value: FenceValue,
+    /// Its own name.
+    pub fence: String,
+    /// Or why it cannot be read as one.
+    pub value: Result<FenceValue, String>,
 }
 
 /// Why a fence was not retired.
@@ -46,7 +49,7 @@ pub enum RetireError {
     Unknown(String),
 }
 
-/// Every readable fence of a zone. A zone is listed as a whole: one request for each 300 sets.
+/// Every TXT record where fences stand in a zone. A zone is listed as a whole: one request for each 300 sets.
 pub async fn fences(reader: &dyn ZoneReader, zone: &ZoneRef) -> Result<(ZoneInfo, Vec<Standing>), ApiError> {
     let info = reader.resolve_zone(zone, false).await?;
     let mark = format!("._failoverd.{}", info.name);
@@ -62,7 +65,7 @@ pub async fn fences(reader: &dyn ZoneReader, zone: &ZoneRef) -> Result<(ZoneInfo
                 info.name
             ),
         };
-        Some(Standing { record, value: value_of(set).ok()? })
+        (set.rtype == "TXT").then(|| Standing { record, fence: name.to_string(), value: value_of(set) })
     });
     let found = found.collect();
     Ok((info, found))

@@ -61,6 +61,7 @@ fn snapshot(epoch: u64) -> PolicySnapshot {
         rehearsal: None,
         left: None,
         hands: Vec::new(),
+        zone: Default::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands of the real binary: exit codes, what they print, what they leave behind.
 
+mod doctor;
 mod force;
 mod hands;
 mod moves;

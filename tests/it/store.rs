@@ -61,6 +61,7 @@ fn entry(n: u64) -> JournalEntry {
             rehearsal: None,
             left: None,
             hands: Vec::new(),
+            zone: Default::default(),
         }],
         notices: vec![Notice {
             id: format!("n{n}"),

@@ -7,14 +7,11 @@ mod moves;
 mod orphans;
 pub mod place;
 
-use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use crate::real::daemon::{Process, failoverd, finish};
 use crate::real::sink::Sink;
-use crate::real::{wait_for, wait_until};
+use crate::real::wait_until;
 use crate::servers::Mode;
 use place::Place;
 
@@ -235,36 +232,4 @@ async fn what_a_daemon_cannot_have_is_one_clear_message() {
     let said = place.expect(&["run"], 1);
     assert!(said.err.contains("error: the state file"), "{}", said.err);
     assert!(!said.err.contains("panicked"), "{}", said.err);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn systemd_is_told_and_the_watchdog_is_fed_by_the_loop() {
-    let place = Place::new().await;
-    let path = place.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut command = place.command(&["run"]);
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "600000");
-    let mut daemon = Process::start(&mut command);
-    let heard = |what: &str| {
-        wait_for(
-            what,
-            || {
-                let mut buffer = [0; 4096];
-                let length = socket.recv(&mut buffer).ok()?;
-                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                text.contains(what).then_some(text)
-            },
-            || daemon.err(),
-        )
-    };
-    assert!(heard("READY=1").contains("STATUS=1 polic"));
-    heard("WATCHDOG=1");
-    heard("WATCHDOG=1");
-    daemon.signal(Signal::HUP);
-    heard("RELOADING=1");
-    heard("READY=1");
-    daemon.signal(Signal::TERM);
-    heard("STOPPING=1");
-    assert_eq!(daemon.wait_exit("SIGTERM").code(), Some(0));
 }

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use crate::telemetry::Sample;
 
 pub use server::{ListenError, Server};
+pub use token::Door;
 
 /// What the pages ask. The runtime answers.
 pub trait Oversight: Send + Sync + 'static {

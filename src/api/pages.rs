@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Mutex, OnceCell};
@@ -17,7 +18,7 @@ use crate::engine::report::PolicyState;
 use crate::telemetry::{self, Sample};
 
 use super::Oversight;
-use super::token::{HINT, Token};
+use super::token::{Door, HINT};
 
 /// The loop has this long to answer.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,8 +29,8 @@ pub const STUCK: Duration = Duration::from_secs(10);
 /// Policies that are named in one answer.
 const MOST_NAMES: usize = 10;
 
-/// The routes. With a token `/metrics` needs it.
-pub fn router(oversight: Arc<dyn Oversight>, token: Option<Token>) -> Router {
+/// The routes; `/metrics` is behind `door`.
+pub fn router(oversight: Arc<dyn Oversight>, door: Door) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthy))
@@ -38,12 +39,12 @@ pub fn router(oversight: Arc<dyn Oversight>, token: Option<Token>) -> Router {
         .method_not_allowed_fallback(async || {
             say(StatusCode::METHOD_NOT_ALLOWED, "only GET; nothing can be changed here")
         })
-        .with_state(Arc::new(Pages { oversight, token, last: Mutex::default() }))
+        .with_state(Arc::new(Pages { oversight, door, last: Mutex::default() }))
 }
 
 struct Pages {
     oversight: Arc<dyn Oversight>,
-    token: Option<Token>,
+    door: Door,
     last: Mutex<Option<(Instant, Look)>>,
 }
 
@@ -51,7 +52,7 @@ type Look = Result<Arc<Looked>, String>;
 
 struct Looked {
     sample: Arc<Sample>,
-    page: OnceCell<String>,
+    page: OnceCell<Bytes>,
 }
 
 impl Pages {
@@ -75,21 +76,21 @@ impl Pages {
 }
 
 impl Looked {
-    async fn page(&self) -> Result<&str, String> {
+    async fn page(&self) -> Result<Bytes, String> {
         let write = || async {
             let sample = Arc::clone(&self.sample);
             // Thousands of policies take a while; other callers and the loop go on meanwhile.
             match tokio::task::spawn_blocking(move || telemetry::page(&sample)).await {
-                Ok(page) => page.map_err(|error| error.to_string()),
+                Ok(page) => page.map(Bytes::from).map_err(|error| error.to_string()),
                 Err(_) => Err("failoverd is stopping".to_owned()),
             }
         };
-        self.page.get_or_try_init(write).await.map(String::as_str)
+        self.page.get_or_try_init(write).await.cloned()
     }
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
-    if pages.token.as_ref().is_some_and(|token| !token.is_in(&headers)) {
+    if !pages.door.opens_to(&headers) {
         let mut answer = say(StatusCode::UNAUTHORIZED, HINT);
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"failoverd\""));
         return answer;
@@ -99,7 +100,7 @@ async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Respons
         Err(why) => return say(StatusCode::SERVICE_UNAVAILABLE, &why),
     };
     match looked.page().await {
-        Ok(page) => with_type(telemetry::CONTENT_TYPE, page.to_owned().into_response()),
+        Ok(page) => with_type(telemetry::CONTENT_TYPE, page.into_response()),
         Err(why) => say(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
 }

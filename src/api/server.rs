@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Oversight;
 use super::pages::router;
-use super::token::Token;
+use super::token::Door;
 use crate::secret::Secret;
 
 /// Conversations at one time; more wait for a turn.
@@ -52,7 +52,7 @@ impl ListenError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    token: Option<Token>,
+    door: Door,
 }
 
 impl Server {
@@ -61,16 +61,21 @@ impl Server {
         let fail = |source| ListenError { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        Ok(Server { listener, address, token: token.map(Token::new) })
+        Ok(Server { listener, address, door: Door::new(token) })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// For a token that changes while pages are served.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
     /// Serves until dropped, which also ends every conversation.
     pub async fn serve(self, oversight: Arc<dyn Oversight>) {
-        let router = router(oversight, self.token);
+        let router = router(oversight, self.door);
         let mut conversations = JoinSet::new();
         let mut failing = false;
         loop {

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::Server;
-use crate::config::Config;
+use crate::api::{Door, Server};
+use crate::config::{Config, SecretError};
 use crate::control::protocol::socket_path;
 use crate::control::server::Control;
 use crate::engine::Mode;
+use crate::secret::Secret;
 
 use super::assembly::{self, StartError};
 use super::clock::wall;
@@ -51,6 +52,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
     tracing::info!(socket = %control.path().display(), policies = config.policies.len(), "ready");
     let desk = Arc::new(Desk { inbox: inbox.clone(), store: Some(durable.store.clone()) });
     let served = tokio::spawn(control.serve(desk));
+    let door = api.as_ref().map(Server::door);
     let reloads = Arc::new(Reloads::new(wall()));
     let watched = api.map(|api| {
         tracing::info!(address = %api.address(), "serving metrics and health checks");
@@ -71,6 +73,9 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
                 Told::Reload => {
                     let ok = reload_aloud(&path, &started, &inbox, &courier).await;
                     reloads.ended(ok, wall());
+                    if let Some(door) = door.as_ref().filter(|_| ok) {
+                        change_token(&started, door);
+                    }
                 }
                 Told::Stop => {
                     let _ = inbox.send(Wakeup::Stop);
@@ -114,7 +119,21 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
 /// The address of `[api]`, bound; a token that cannot be read must not open it to everybody.
 async fn listen(config: &Config) -> Result<Option<Server>, StartError> {
     let Some(api) = &config.api else { return Ok(None) };
-    let env = |name: &str| std::env::var(name).ok();
-    let token = api.token.as_ref().map(|source| source.resolve(&env)).transpose().map_err(StartError::Token)?;
+    let token = token(config).transpose().map_err(StartError::Token)?;
     Ok(Some(Server::bind(api.listen, token.as_ref()).await?))
+}
+
+fn token(config: &Config) -> Option<Result<Secret, SecretError>> {
+    let source = config.api.as_ref()?.token.as_ref()?;
+    Some(source.resolve(&|name| std::env::var(name).ok()))
+}
+
+/// A reload reads the token anew where the process found it at its start; another place, as every
+/// other change of `[api]`, needs a restart.
+fn change_token(started: &Config, door: &Door) {
+    match token(started) {
+        Some(Ok(secret)) => door.change(&secret),
+        Some(Err(error)) => tracing::warn!("[api] the token cannot be read any more, the one before stays: {error}"),
+        None => {}
+    }
 }

@@ -3,9 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use failoverd::domain::{Now, Outcome, Policy, PolicyIdx, TargetIdx, Tick, UnixMs};
+use failoverd::engine::event::{Event, Probed};
+use failoverd::engine::journal::Restored;
+use failoverd::engine::{Fleet, Mode, report, step};
+use failoverd::runtime::tally::Tally;
 use failoverd::telemetry::{self, Kind};
 
+use crate::building;
 use crate::golden;
 use crate::real::prometheus::promtool;
 use crate::scenarios::play;
@@ -211,4 +219,39 @@ fn the_alert_rules_fire_for_their_cause_and_not_without_it() {
         assert!(times >= 2, "{alert} is not tested with and without its cause");
         assert!(std::fs::read_to_string(golden::root().join(DOCS)).unwrap().contains(alert), "{alert} in {DOCS}");
     }
+}
+
+/// How many series the page of a fleet of `n` policies has, each target probed once.
+fn series_of(n: u32) -> usize {
+    let now = Now { mono: Tick(1_000_000), wall: UnixMs(1_800_000_000_000) };
+    let policies = (0..n).map(|i| building::policy(&format!("p{i}"), &format!("w{i}.example.com"))).collect();
+    let mut out = Vec::new();
+    let restored = Restored::default();
+    let mut fleet = Fleet::new(building::settings(), policies, Mode::Active, restored, "run", now, &mut out);
+    let all: Vec<(PolicyIdx, Arc<Policy>)> = fleet.policies().map(|(idx, p)| (idx, Arc::new(p.clone()))).collect();
+    let targets = all.iter().flat_map(|(policy, p)| p.indices().map(|target| (*policy, target)));
+    let probes: Vec<(PolicyIdx, TargetIdx)> = targets.collect();
+    let mut tally = Tally::default();
+    for (policy, target) in &probes {
+        tally.probe(*policy, *target, Outcome::Up, Duration::from_millis(3));
+    }
+    let probed = |(policy, target)| Probed { policy, target, started: now.mono, ended: now.mono, outcome: Outcome::Up };
+    step(&mut fleet, now, Event::Outcomes(probes.into_iter().map(probed).collect()), &mut out);
+    let mut sample = play("target east 192.0.2.10 1\ntarget west 198.51.100.20 2\nstart east\n1s end").sample();
+    sample.reports = all.iter().filter_map(|(idx, _)| report(&fleet, *idx, now)).collect();
+    sample.counts = tally.counts(all.iter().map(|(idx, policy)| (*idx, policy)), now.mono);
+    sample.vitals = fleet.vitals(now);
+    telemetry::page(&sample).unwrap().lines().filter(|l| !l.starts_with('#')).count()
+}
+
+#[test]
+fn the_number_of_series_follows_the_configuration() {
+    let (one, eleven) = (series_of(1), series_of(11));
+    let each = (eleven - one) / 10;
+    assert_eq!(eleven, one + 10 * each, "every policy has as many");
+    // What docs/metrics.md says; a policy with a fence, a move and a rehearsal behind it has a few more.
+    assert!((60..=80).contains(&each) && one - each <= 80, "{each} for a policy, {} beside", one - each);
+    let story = telemetry::page(&play(STORY).sample()).unwrap();
+    let lines = story.lines().filter(|l| !l.starts_with('#')).count();
+    assert!(lines <= one + 20, "what happened adds little: {one} -> {lines}");
 }

@@ -158,3 +158,29 @@ fn a_daemon_that_cannot_serve_what_it_was_told_to_does_not_start() {
     wait_for("the page", || (page(there, "/metrics", Some(CANARY)).0 == 200).then_some(()), || daemon.err());
     assert_eq!(daemon.terminate(), Some(0));
 }
+
+#[test]
+fn a_reload_reads_the_token_anew() {
+    let main = "[api]\nlisten = \"127.0.0.1:0\"\ntoken = { file = \"token\" }\n";
+    let site = Site::with(Wish { main: Some(main), ..Wish::default() });
+    let token = site.dir.path().join("token");
+    std::fs::write(&token, "first-token\n").unwrap();
+    let mut daemon = launch(&site);
+    let address = served_at(&mut daemon);
+    let opens = |token: &str| page(address, "/metrics", Some(token)).0 == 200;
+    wait_until("the first token opens", || opens("first-token"));
+    assert!(!opens("second-token"));
+
+    std::fs::write(&token, "second-token\n").unwrap();
+    assert!(opens("first-token"), "not before the reload");
+    daemon.signal(rustix::process::Signal::HUP);
+    wait_until("the second token opens", || opens("second-token"));
+    assert!(!opens("first-token"));
+
+    // One that cannot be read changes nothing.
+    std::fs::remove_file(&token).unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_log("the token cannot be read any more");
+    assert!(opens("second-token") && !opens(""));
+    assert_eq!(daemon.terminate(), Some(0));
+}

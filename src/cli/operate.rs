@@ -217,6 +217,12 @@ pub async fn from_here(config: &Config, needs: Needs, errand: &Errand) -> Result
     Ok(match (attended.result, attended.provider_trouble) {
         (Some(Ok(Err(failure))), Some(why)) if failure.exit == Exit::Refused => Err(provider(why)),
         (None, Some(why)) => Err(provider(why)),
+        // A freeze holds here whatever the zone says; anything else that is over when it is accepted was not done.
+        (Some(Ok(Ok(done))), Some(why)) if matches!(errand.request, Request::Freeze { .. }) => {
+            talk(&format!("warning: other instances do not know of it: {why}"));
+            Ok(done)
+        }
+        (Some(Ok(Ok(_))), Some(why)) if errand.follow == Follow::Not => Err(provider(why)),
         (Some(Ok(done)), _) => done,
         (Some(Err(error)), _) => Err(super::ask_failed(error)),
         (None, None) => Err(Failure::new(Exit::Blind, "stopped by a signal or the deadline before it was over")

@@ -91,6 +91,14 @@ impl Fleet {
         zones.map(move |z| (&z.zone_ref, if asked(z) { Ok(z.delegation.trouble.as_ref()) } else { Err(()) }))
     }
 
+    /// What the provider said to the first policy that could not write or read its record.
+    pub fn provider_said(&self) -> Option<String> {
+        self.states().find_map(|(_, p)| match (&p.write_trouble, &p.trouble) {
+            (Some(write), _) => Some(format!("it refused the last write: {}", write.message)),
+            (None, read) => read.as_ref().map(|t| t.message.clone()),
+        })
+    }
+
     /// The move that one policy would make now, to be carried out later if the zone has not moved
     /// since; `None` when nothing is wanted or something is in the way.
     pub fn saved(&self, policy: PolicyIdx, now: Now) -> Option<SavedPlan> {

@@ -391,9 +391,9 @@ impl Controller {
         }
     }
 
-    /// Why the zone of a policy could not be found, when that was so last.
-    pub fn provider_trouble(&self) -> Option<&str> {
-        self.provider_trouble.values().next().map(String::as_str)
+    /// Why a zone could not be found, or a record not be read or written, when that was so last.
+    pub fn provider_trouble(&self) -> Option<String> {
+        self.provider_trouble.values().next().cloned().or_else(|| self.fleet.provider_said())
     }
 
     /// True when nothing is probed any more: the process must end, so that a new one sees again.

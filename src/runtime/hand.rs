@@ -108,7 +108,7 @@ pub async fn attended<T, F: Future<Output = T>>(
     if result.is_some() {
         controller.run(Until::Settled { deadline }).await;
     }
-    let provider_trouble = controller.provider_trouble().map(str::to_owned);
+    let provider_trouble = controller.provider_trouble();
     controller.stop().await;
     drop(controller);
     listener.abort();

@@ -63,7 +63,7 @@ pub async fn pass(config: &Config, deadline: Duration) -> Result<Passed, StartEr
         }
     }
     let (settled, status) = (controller.settled(), controller.status());
-    let provider_trouble = controller.provider_trouble().map(str::to_owned);
+    let provider_trouble = controller.provider_trouble();
     controller.remember();
     controller.stop().await;
     drop(controller);

@@ -38,7 +38,7 @@ pub async fn observe(config: &Config, deadline: Duration) -> Result<Observed, St
         settled: controller.settled(),
         status: controller.status(),
         saved: controller.saved(),
-        provider_trouble: controller.provider_trouble().map(str::to_owned),
+        provider_trouble: controller.provider_trouble(),
     })
 }
 

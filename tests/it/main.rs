@@ -18,6 +18,7 @@ mod demo;
 mod e2e;
 mod fleet;
 mod golden;
+mod iam;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;
 mod metrics;

@@ -69,6 +69,18 @@ async fn start(program: &Path) -> Option<MiniStack> {
     None
 }
 
+/// Another program that `tests/run` installs with it, of the version pinned there.
+pub fn tool(name: &str) -> PathBuf {
+    let ministack = program().as_ref().unwrap_or_else(|why| panic!("{why}"));
+    let found = ministack.with_file_name(name);
+    assert!(
+        found.exists(),
+        "no {} although MiniStack is there; remove that environment and run tests/run",
+        found.display()
+    );
+    found
+}
+
 /// The program of the pinned version, installed when the environment of `tests/run` is not there.
 fn program() -> &'static Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -135,7 +135,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
 }
 
 /// One request with its body, marked so that the server closes after it.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut data = Vec::new();
     let head = loop {
         if let Some(at) = data.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -170,7 +170,8 @@ fn header<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     key.eq_ignore_ascii_case(name).then_some(value.trim())
 }
 
-async fn forward(upstream: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+/// The whole reply to one request of [`read_request`].
+pub async fn forward(upstream: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(upstream).await?;
     server.write_all(request).await?;
     let mut reply = Vec::new();

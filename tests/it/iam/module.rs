@@ -1,0 +1,201 @@
+//! The policy as real Terraform makes it from `terraform/modules/policy`, and what the module says itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use failoverd::domain::RecordName;
+use failoverd::engine::fence::fence_name;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::request::normal;
+use crate::golden::root;
+
+/// What `tests/run` says too.
+const MISSING: &str = "terraform is missing (no Debian package has it): get 1.11.4 from https://developer.hashicorp.com/terraform/install and put it on PATH";
+
+/// A copy of the module, where Terraform may leave its files.
+pub struct Module {
+    dir: TempDir,
+}
+
+impl Module {
+    /// Applied with these inputs.
+    pub fn applied(inputs: &Value) -> Module {
+        let module = Module::with(inputs);
+        let made = module.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+        assert!(made.status.success(), "{inputs:#}\n{}", text(&made));
+        module
+    }
+
+    fn with(inputs: &Value) -> Module {
+        let module = Module { dir: tempfile::tempdir().unwrap() };
+        copy(&root().join("terraform/modules/policy"), module.dir.path());
+        std::fs::write(module.dir.path().join("inputs.auto.tfvars.json"), inputs.to_string()).unwrap();
+        module
+    }
+
+    pub fn policy(&self) -> String {
+        let out = self.terraform(&["output", "-raw", "policy_json"]);
+        assert!(out.status.success(), "{}", text(&out));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    fn output(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.terraform(&["output", "-json", name]).stdout).unwrap()
+    }
+
+    fn terraform(&self, line: &[&str]) -> Output {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = std::env::split_paths(&path).map(|dir| dir.join("terraform")).find(|file| file.is_file());
+        let program: PathBuf = program.unwrap_or_else(|| panic!("{MISSING}"));
+        Command::new(program)
+            .args(line)
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.dir.path())
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_IN_AUTOMATION", "1")
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap()
+    }
+}
+
+/// The policy for these inputs.
+pub fn policy(inputs: &Value) -> String {
+    Module::applied(inputs).policy()
+}
+
+/// Inputs for one zone.
+pub fn zone(id: &str, name: &str, records: Value) -> Value {
+    json!({"id": id, "name": name, "records": records})
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() && entry.file_name() == "tests" {
+            std::fs::create_dir(&target).unwrap();
+            copy(&source, &target);
+        } else if entry.file_name().to_string_lossy().ends_with(".hcl") || source.extension().is_some_and(|e| e == "tf")
+        {
+            std::fs::copy(source, target).unwrap();
+        }
+    }
+}
+
+fn text(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+#[test]
+fn its_own_tests_pass() {
+    let module = Module { dir: tempfile::tempdir().unwrap() };
+    copy(&root().join("terraform/modules/policy"), module.dir.path());
+    let out = module.terraform(&["test", "-no-color"]);
+    let said = text(&out);
+    assert!(out.status.success() && said.contains(" 0 failed"), "{said}");
+    // One that must fail does.
+    let main = module.dir.path().join("main.tf");
+    let wrong = std::fs::read_to_string(&main).unwrap().replace("\"_any\"", "\"any\"");
+    std::fs::write(main, wrong).unwrap();
+    assert!(!module.terraform(&["test", "-no-color"]).status.success());
+}
+
+#[test]
+fn it_names_records_and_fences_as_the_controller_and_iam_do() {
+    let names = [
+        "www.example.com",
+        "WWW.Example.COM.",
+        "example.com",
+        "*.example.com",
+        "*.shop.example.com",
+        "\\052.Deep.shop.example.com.",
+        "a-b.c_d.example.com",
+        "_sip._tcp.example.com",
+        "any.example.com",
+    ];
+    for name in names {
+        let (record, apex) = (RecordName::new(name).unwrap(), RecordName::new("example.com").unwrap());
+        let made = Module::applied(&json!({"zones": [zone("Z1", "Example.com.", json!([{"name": name}]))]}));
+        let fence = fence_name(&record, &apex).unwrap().to_string();
+        assert_eq!(made.output("names"), json!({"Z1": {record.as_str(): {"iam": normal(name), "fence": fence}}}));
+        let listed = made.output("statements")[0]["Condition"]["ForAllValues:StringEquals"]
+            ["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
+            .clone();
+        let mut both = vec![normal(record.as_str()), normal(&fence)];
+        both.sort();
+        assert_eq!(listed, json!(both), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_sentence() {
+    let record = |name: &str| json!([{"name": name}]);
+    let many: Vec<Value> = (0..120).map(|n| json!({"name": format!("service-{n}.example.com")})).collect();
+    for (inputs, said) in [
+        (
+            json!({"zones": [zone("Z1", "example.com", record("www"))]}),
+            "Write the full name, www.example.com and not www",
+        ),
+        (json!({"zones": [zone("Z1", "example.com", record("www.example.org"))]}), "A record is not in its zone"),
+        (json!({"zones": [zone("hostedzone/Z1", "example.com", record("www.example.com"))]}), "bare hosted zone id"),
+        (
+            json!({"zones": [zone("Z1", "example.com", record("www._failoverd.example.com"))]}),
+            "follow from the records",
+        ),
+        (json!({"zones": [zone("Z1", "example.com", json!([]))]}), "A zone has no records"),
+        (
+            json!({"zones": [zone("Z1", "example.com", json!([{"name": "example.com", "types": ["CNAME"]}]))]}),
+            "The zone's own name cannot be a CNAME",
+        ),
+        (
+            json!({"zones": [zone("Z1", "example.com", json!(many))]}),
+            "IAM takes 6144 in a managed policy. Attach it inline (attach = \"inline\", 10240). Never split one zone",
+        ),
+        (
+            json!({"zones": [zone("Z1", "example.com", json!(many)), zone("Z2", "example.org", record("example.org"))], "attach": "inline"}),
+            "Call this module once for each zone (for_each)",
+        ),
+    ] {
+        let out = Module::with(&inputs).terraform(&["plan", "-input=false", "-no-color"]);
+        // Terraform wraps its lines.
+        let told = text(&out).split_whitespace().filter(|w| *w != "│").collect::<Vec<_>>().join(" ");
+        assert!(!out.status.success() && told.contains(said), "{said}: {told}");
+    }
+}
+
+#[test]
+fn a_missing_terraform_ends_the_test_command_with_where_to_get_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = || {
+        let line = "PATH=\"$1\"; shift; exec \"$BASH\" \"$@\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", line, "bash"]).arg(dir.path()).arg(root().join("tests/run"));
+        let out = command.output().unwrap();
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+        text(&out)
+    };
+    let link = |name: &str| {
+        let found =
+            std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|d| d.join(name)).find(|f| f.is_file());
+        std::os::unix::fs::symlink(found.unwrap(), dir.path().join(name)).unwrap();
+    };
+    ["dirname", "sed", "sort", "head"].into_iter().for_each(link);
+    let said = run();
+    assert!(said.contains(MISSING), "{said}");
+    // An old one is as good as none.
+    let fake = dir.path().join("terraform");
+    let write = |version: &str| {
+        let script = format!("#!/bin/sh\necho '{{\"terraform_version\": \"{version}\"}}'\n");
+        std::fs::write(&fake, script).unwrap();
+        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    write("1.6.6");
+    let said = run();
+    assert!(said.contains("terraform is 1.6.6, the tests need 1.7.0 or newer"), "{said}");
+    write("1.11.4");
+    let said = run();
+    assert!(!said.contains("terraform") && said.contains("no Rust toolchain found"), "{said}");
+}

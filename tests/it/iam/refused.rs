@@ -105,7 +105,7 @@ async fn any_other_name_type_zone_or_action_is_refused_and_its_twin_passes() {
         ("a mail exchanger", set("UPSERT", "www.example.com", "MX", 30, "10 mail.example.com.")),
         ("a delegation", set("UPSERT", "www.example.com", "NS", 30, "ns.example.net.")),
     ] {
-        s.refused(what, &s.zone, &s.upsert(&[more.clone()]));
+        s.refused(what, &s.zone, &s.upsert(std::slice::from_ref(&more)));
         s.refused(what, &s.zone, &[more]);
         s.allowed(what, &s.upsert(&[]));
     }
@@ -120,7 +120,8 @@ async fn any_other_name_type_zone_or_action_is_refused_and_its_twin_passes() {
 async fn a_write_past_the_fence_is_refused_and_the_same_beside_it_passes() {
     let mut s = Scene::new(json!({"name": "www.example.com"})).await;
     let fence = |op: &str, state: u32| set(op, "www._failoverd.example.com", "TXT", 60, &format!("\"{state}\""));
-    let refused: Vec<(&str, Box<dyn Fn(&Scene) -> Vec<String>>)> = vec![
+    type Changes = Box<dyn Fn(&Scene) -> Vec<String>>;
+    let refused: Vec<(&str, Changes)> = vec![
         ("the address alone", Box::new(|s| vec![Scene::address("UPSERT", s.state + 1)])),
         ("the record deleted", Box::new(|s| vec![Scene::address("DELETE", s.state)])),
         ("the fence deleted", Box::new(move |s| vec![fence("DELETE", s.state)])),

@@ -86,7 +86,7 @@ pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, St
     let told_of_sight = sight.iter().any(|f| matches!(f.id, FindingId::Blind | FindingId::NoSight));
     let trouble = zones.trouble.or_else(|| {
         let unread = status.reports.iter().any(|r| r.live == crate::engine::report::LiveState::NotRead);
-        controller.provider_trouble().filter(|_| unread && !zones.gone).map(str::to_owned)
+        controller.provider_trouble().filter(|_| unread && !zones.gone)
     });
     for report in &mut status.reports {
         // What is wrong with the zone as a whole is told once.

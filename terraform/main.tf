@@ -28,7 +28,7 @@ module "records" {
   source = "./modules/records"
 
   records = var.create_records ? module.config.records : []
-  fences  = var.create_fences ? module.config.fences : []
+  fences  = var.create_records ? module.config.fences : []
   protect = var.protect_records
 }
 
@@ -86,9 +86,8 @@ module "service_ecs" {
   log_retention_days   = var.log_retention_days
   alarm_actions        = local.alarm_actions
   alarm_after_minutes  = var.alarm_after_minutes
+  wait_for             = module.records
   tags                 = var.tags
-
-  depends_on = [module.records]
 }
 
 module "service_ec2" {
@@ -110,7 +109,6 @@ module "service_ec2" {
   managed_policy_arns  = var.managed_policy_arns
   alarm_actions        = local.alarm_actions
   alarm_after_minutes  = coalesce(var.alarm_after_minutes, 5)
+  wait_for             = module.records
   tags                 = var.tags
-
-  depends_on = [module.records]
 }

@@ -33,19 +33,13 @@ variable "secrets_kms_key_arns" {
 }
 
 variable "create_records" {
-  description = "Make the managed records, once, with the best targets' answer. false: they exist already."
+  description = "Make the managed records, once, with the best targets' answer, and a fence for each that nobody owns yet. false: both exist already, or the controller makes the fences."
   type        = bool
   default     = true
 }
 
 variable "protect_records" {
   description = "Refuse every plan that would destroy a managed record."
-  type        = bool
-  default     = true
-}
-
-variable "create_fences" {
-  description = "Make the fences too, owned by nobody, so that `terraform destroy` removes them with their records. false: the controller makes them and Terraform never sees them."
   type        = bool
   default     = true
 }

@@ -126,10 +126,7 @@ run "records_and_permissions_only" {
 
 run "records_that_exist_already_are_left_alone" {
   command = apply
-  variables {
-    create_records = false
-    create_fences  = false
-  }
+  variables { create_records = false }
   assert {
     condition     = length(output.record_fqdns) == 0 && output.fence_names["www.example.com"] == "www._failoverd.example.com"
     error_message = jsonencode(output.record_fqdns)

@@ -6,11 +6,12 @@ locals {
   secret_key  = { for name, arn in var.secrets : name => strcontains(arn, ":secretsmanager:") && length(split(":", arn)) > 7 ? split(":", arn)[7] : "" }
 
   fetch_secrets = join("\n", concat(
-    ["#!/bin/sh", "# Brings the secrets to where only root reads them; systemd hands them on.", "set -eu", "umask 077", "mkdir -p /run/failoverd-secrets", "cd /run/failoverd-secrets"],
-    [for name in sort(keys(var.secrets)) : strcontains(var.secrets[name], ":ssm:") ?
-      "aws ssm get-parameter --region ${split(":", var.secrets[name])[3]} --with-decryption --name '${local.secret_base[name]}' --query Parameter.Value --output text > ${name}" :
-      "aws secretsmanager get-secret-value --region ${split(":", var.secrets[name])[3]} --secret-id '${local.secret_base[name]}' --query SecretString --output text${local.secret_key[name] == "" ? "" : " | python3 -c 'import json, sys; sys.stdout.write(json.load(sys.stdin)[sys.argv[1]])' '${local.secret_key[name]}'"} > ${name}"
-    ],
+    ["#!/bin/sh", "# Brings the secrets to where only root reads them; systemd hands them on. Tries until it has them all.", "set -eu", "umask 077", "mkdir -p /run/failoverd-secrets", "cd /run/failoverd-secrets"],
+    [for name in sort(keys(var.secrets)) : format("until %s > %s.new && mv %s.new %s; do sleep 10; done",
+      strcontains(var.secrets[name], ":ssm:") ?
+      "aws ssm get-parameter --region ${split(":", var.secrets[name])[3]} --with-decryption --name '${local.secret_base[name]}' --query Parameter.Value --output text" :
+      "aws secretsmanager get-secret-value --region ${split(":", var.secrets[name])[3]} --secret-id '${local.secret_base[name]}' --query SecretString --output text${local.secret_key[name] == "" ? "" : " | python3 -c 'import json, sys; sys.stdout.write(json.load(sys.stdin)[sys.argv[1]])' '${local.secret_key[name]}'"}",
+    name, name, name)],
     [""],
   ))
 
@@ -25,7 +26,7 @@ locals {
   drop_in = join("\n", concat(
     ["[Unit]"],
     length(var.secrets) == 0 ? [] : ["Requires=failoverd-secrets.service", "After=failoverd-secrets.service"],
-    ["[Service]", "ExecStart=", "ExecStart=/usr/bin/failoverd --config /etc/failoverd/failoverd.toml --log json run"],
+    ["[Service]", "ExecStart=", "ExecStart=/usr/bin/failoverd -c /etc/failoverd/failoverd.toml --log json run"],
     [for name in sort(keys(var.secrets)) : "LoadCredential=${name}:/run/failoverd-secrets/${name}"],
     [""],
   ))
@@ -38,7 +39,7 @@ locals {
       "/etc/systemd/system/failoverd-sign-of-life.timer"          = "[Unit]\nDescription=Sign of life of failoverd, each minute\n\n[Timer]\nOnBootSec=60\nOnUnitActiveSec=60\nAccuracySec=1\n\n[Install]\nWantedBy=timers.target\n"
     },
     length(var.secrets) == 0 ? {} : {
-      "/etc/systemd/system/failoverd-secrets.service" = "[Unit]\nDescription=Secrets of failoverd\nWants=network-online.target\nAfter=network-online.target\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/sbin/failoverd-secrets\nRestart=on-failure\nRestartSec=10\n"
+      "/etc/systemd/system/failoverd-secrets.service" = "[Unit]\nDescription=Secrets of failoverd\nWants=network-online.target\nAfter=network-online.target\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/sbin/failoverd-secrets\n"
     },
   )
   programs = merge(
@@ -64,7 +65,7 @@ locals {
       "mv \"$new\" /usr/bin/failoverd",
       "systemctl daemon-reload",
       "systemctl enable --now failoverd-sign-of-life.timer",
-      "systemctl enable --now failoverd.service",
+      "systemctl enable --now --no-block failoverd.service",
       "",
     ],
   ))

@@ -120,6 +120,8 @@ resource "aws_autoscaling_group" "this" {
       propagate_at_launch = false
     }
   }
+
+  depends_on = [var.wait_for]
 }
 
 resource "aws_cloudwatch_metric_alarm" "silent" {

@@ -167,6 +167,8 @@ resource "aws_ecs_service" "this" {
     security_groups  = var.security_group_ids
     assign_public_ip = var.assign_public_ip
   }
+
+  depends_on = [var.wait_for]
 }
 
 resource "aws_cloudwatch_event_rule" "passes" {
@@ -247,6 +249,8 @@ resource "aws_cloudwatch_event_target" "pass" {
     maximum_event_age_in_seconds = 60
     maximum_retry_attempts       = 0
   }
+
+  depends_on = [var.wait_for]
 }
 
 resource "aws_cloudwatch_log_metric_filter" "sign_of_life" {

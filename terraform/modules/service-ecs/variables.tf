@@ -135,6 +135,12 @@ variable "place" {
   type        = object({ partition = string, region = string, account_id = string })
 }
 
+variable "wait_for" {
+  description = "Anything that must exist before the controller starts and until it has ended: the records. Only waited for."
+  type        = any
+  default     = null
+}
+
 variable "tags" {
   description = "Tags of everything that takes tags."
   type        = map(string)

@@ -16,7 +16,7 @@ run "no_text_of_a_file_stands_in_the_script" {
 run "the_binary_is_checked_before_it_is_put_in_place" {
   command = plan
   assert {
-    condition     = can(regex("(?s)curl .*sha256sum --check.*mv .*systemctl enable --now failoverd.service", output.user_data))
+    condition     = can(regex("(?s)curl .*sha256sum --check.*mv .*systemctl enable --now --no-block failoverd.service", output.user_data))
     error_message = output.user_data
   }
   assert {
@@ -47,7 +47,7 @@ run "secrets_become_credentials_and_stand_in_no_file" {
     error_message = jsonencode(output.files)
   }
   assert {
-    condition     = strcontains(output.files["/usr/local/sbin/failoverd-secrets"], "--secret-id 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:ops-AbCdEf'") && strcontains(output.files["/usr/local/sbin/failoverd-secrets"], "'slack' > SLACK_WEBHOOK_URL")
+    condition     = strcontains(output.files["/usr/local/sbin/failoverd-secrets"], "--secret-id 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:ops-AbCdEf'") && strcontains(output.files["/usr/local/sbin/failoverd-secrets"], "'slack' > SLACK_WEBHOOK_URL.new && mv ")
     error_message = output.files["/usr/local/sbin/failoverd-secrets"]
   }
   assert {

@@ -188,6 +188,11 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// The whole command line, for those who check a line against it.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// Runs the command line of this process.
 pub fn run() -> Exit {
     let args = match Args::try_parse() {

@@ -15,6 +15,7 @@ mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod demo;
+mod documents;
 mod e2e;
 mod fleet;
 mod golden;

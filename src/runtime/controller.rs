@@ -10,7 +10,6 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +21,8 @@ use crate::domain::{FleetSettings, Now, Policy, PolicyId, PolicyIdx, RecordName,
 use crate::engine::action::Action;
 use crate::engine::event::{Command, CommandReply, Event, Probed};
 use crate::engine::journal::{JournalEntry, Restored};
-use crate::engine::report::{LiveState, PolicyState, Report, Settled};
-use crate::engine::zone::{ApiError, ZoneInfo};
+use crate::engine::report::{LiveState, Report, Settled};
+use crate::engine::zone::ApiError;
 use crate::engine::{Fleet, Mode, next_deadline, report, step};
 use crate::probe::schedule::Ended;
 
@@ -36,8 +35,11 @@ use super::drill::Drill;
 use super::overseer::Looked;
 use super::pulse::Pulse;
 use super::rollup::{Rollup, Row};
+use super::run_id::run_id;
 use super::systemd;
 use super::tally::Tally;
+
+pub use super::wakeup::{Asked, Wakeup};
 
 /// How often the loop looks at what no event tells: clocks, windows, the minute, the watchdog.
 const BEAT: Duration = Duration::from_secs(1);
@@ -47,47 +49,6 @@ const STATUS_PERIOD: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for answers in flight.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Everything that can wake the loop.
-#[derive(Debug)]
-pub enum Wakeup {
-    /// `next_deadline` is reached.
-    Deadline,
-    Beat,
-    Probes(Vec<Ended>),
-    /// An answer of the world, as the engine takes it.
-    Event(Box<Event>),
-    /// A zone was resolved, or not; the runtime learns its servers before the engine hears of it.
-    Zone {
-        zone: ZoneIdx,
-        zone_ref: ZoneRef,
-        result: Result<ZoneInfo, ApiError>,
-    },
-    Servers {
-        zone_ref: ZoneRef,
-        addresses: Vec<SocketAddr>,
-    },
-    Asked(Asked),
-    /// For metrics and health checks.
-    Look(oneshot::Sender<Looked>),
-    /// New policies, already validated as a whole.
-    Policies(Vec<Policy>, oneshot::Sender<Result<(), String>>),
-    Stop,
-}
-
-impl Wakeup {
-    pub fn event(event: Event) -> Wakeup {
-        Wakeup::Event(Box::new(event))
-    }
-}
-
-/// A request from outside and where its answer goes.
-#[derive(Debug)]
-pub struct Asked {
-    pub request: Request,
-    pub by: String,
-    pub answer: oneshot::Sender<Answer>,
-}
 
 /// A move that would be made, as a file may keep it.
 #[derive(Clone, Debug, PartialEq)]
@@ -475,7 +436,7 @@ impl Controller {
         if Instant::now() >= self.next_status {
             self.next_status = Instant::now() + STATUS_PERIOD;
             if systemd::listens() {
-                systemd::status(&summary(&self.status().reports));
+                systemd::status(&systemd::summary(&self.status().reports));
             }
         }
     }
@@ -586,39 +547,4 @@ impl Controller {
             reports,
         }
     }
-}
-
-/// `3 policies: 2 steady, 1 moving`.
-pub fn summary(reports: &[Report]) -> String {
-    const ORDER: [(PolicyState, &str); 9] = [
-        (PolicyState::Steady, "steady"),
-        (PolicyState::Displaced, "displaced"),
-        (PolicyState::Doubt, "in doubt"),
-        (PolicyState::Moving, "moving"),
-        (PolicyState::Stuck, "stuck"),
-        (PolicyState::WriteRefused, "write-refused"),
-        (PolicyState::Detached, "detached"),
-        (PolicyState::Blind, "blind"),
-        (PolicyState::Starting, "starting"),
-    ];
-    let parts: Vec<String> = ORDER
-        .iter()
-        .map(|(state, word)| (reports.iter().filter(|r| r.state == *state).count(), word))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    let noun = if reports.len() == 1 { "policy" } else { "policies" };
-    if parts.is_empty() { format!("no {noun}") } else { format!("{} {noun}: {}", reports.len(), parts.join(", ")) }
-}
-
-/// Eight random characters of `a-z0-9`, unlike those of any other process.
-pub fn run_id() -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut bytes = [0u8; 8];
-    if getrandom::fill(&mut bytes).is_err() {
-        // Without a source of randomness the clock and the process id still differ from run to run.
-        let seed = super::clock::wall().0 ^ (u64::from(std::process::id()) << 40);
-        bytes = seed.to_le_bytes();
-    }
-    bytes.iter().filter_map(|b| ALPHABET.get(usize::from(b % 32))).map(|b| char::from(*b)).collect()
 }

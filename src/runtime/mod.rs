@@ -30,12 +30,14 @@ pub mod plan;
 pub mod pulse;
 pub mod reload;
 pub mod rollup;
+pub mod run_id;
 pub mod senses;
 pub mod servers;
 pub mod shutdown;
 pub mod stage;
 pub mod systemd;
 pub mod tally;
+pub mod wakeup;
 
 #[cfg(test)]
 pub mod testing;

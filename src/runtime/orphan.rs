@@ -17,8 +17,8 @@ use crate::engine::zone::{
 
 use super::assembly;
 use super::clock::wall;
-use super::controller::run_id;
 use super::executor::Executor;
+use super::run_id::run_id;
 
 /// How long one retirement may take, INSYNC included.
 const PATIENCE: Duration = Duration::from_secs(90);

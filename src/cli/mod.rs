@@ -272,8 +272,9 @@ fn raise_file_limit() {
 /// Says why a command failed; the exit code is its own.
 fn complain(failure: &Failure) -> Exit {
     if logging::is_json() {
-        let (next, exit) = (failure.next.clone().into(), (failure.exit as u8).into());
-        logging::say("ERROR", &failure.error, &[("next", next), ("exit", exit)]);
+        let mut more = vec![("exit", (failure.exit as u8).into())];
+        more.extend(failure.next.clone().map(|next| ("next", next.into())));
+        logging::say("ERROR", &failure.error, &more);
         return failure.exit;
     }
     let red = output::colour(anstyle::AnsiColor::Red).bold();

@@ -32,8 +32,8 @@ use super::clock::{Clock, JumpWatch};
 use super::desk;
 use super::dispatch::{Dispatch, Tools};
 use super::drill::Drill;
+use super::last_turn::LastTurn;
 use super::overseer::Looked;
-use super::pulse::Pulse;
 use super::rollup::{Rollup, Row};
 use super::run_id::run_id;
 use super::systemd;
@@ -94,7 +94,7 @@ pub struct Controller {
     jumps: JumpWatch,
     rollup: Rollup,
     tally: Tally,
-    pulse: Arc<Pulse>,
+    last_turn: Arc<LastTurn>,
     next_beat: Instant,
     next_status: Instant,
     watchdog: Option<Duration>,
@@ -131,7 +131,7 @@ impl Controller {
             jumps: JumpWatch::new(now),
             rollup: Rollup::default(),
             tally,
-            pulse: Arc::new(Pulse::new(clock)),
+            last_turn: Arc::new(LastTurn::new(clock)),
             next_beat: beat,
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
@@ -154,8 +154,8 @@ impl Controller {
     }
 
     /// Tells whether the loop turns, without asking it.
-    pub fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    pub fn last_turn(&self) -> Arc<LastTurn> {
+        Arc::clone(&self.last_turn)
     }
 
     pub fn settled(&self) -> Settled {
@@ -408,7 +408,7 @@ impl Controller {
     fn beat(&mut self) {
         let now = self.clock.now();
         self.tally.beat(Instant::now().saturating_duration_since(self.next_beat));
-        self.pulse.beat();
+        self.last_turn.now();
         self.next_beat = Instant::now() + self.watchdog.map_or(BEAT, |period| period.min(BEAT));
         if self.watchdog.is_some() {
             systemd::alive();

@@ -58,7 +58,7 @@ pub async fn run(daemon: Daemon) -> Result<(), StartError> {
         tracing::info!(address = %api.address(), "serving metrics and health checks");
         let overseer = Overseer {
             inbox: inbox.clone(),
-            pulse: controller.pulse(),
+            last_turn: controller.last_turn(),
             store: durable.store.clone(),
             reloads: Arc::clone(&reloads),
             started: wall(),

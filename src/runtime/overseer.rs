@@ -17,7 +17,7 @@ use crate::telemetry::{Build, Counts, Notices, Reload, Sample, StoreCounts};
 use crate::version;
 
 use super::controller::Wakeup;
-use super::pulse::Pulse;
+use super::last_turn::LastTurn;
 
 /// The state file has this long to count its outbox.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Reloads {
 
 pub struct Overseer {
     pub inbox: mpsc::UnboundedSender<Wakeup>,
-    pub pulse: Arc<Pulse>,
+    pub last_turn: Arc<LastTurn>,
     pub store: Store,
     pub reloads: Arc<Reloads>,
     pub started: UnixMs,
@@ -60,7 +60,7 @@ pub struct Overseer {
 
 impl Oversight for Overseer {
     fn last_turn(&self) -> Duration {
-        self.pulse.age()
+        self.last_turn.age()
     }
 
     fn sample(&self) -> BoxFuture<'_, Result<Sample, String>> {

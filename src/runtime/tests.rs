@@ -432,8 +432,16 @@ async fn the_loop_says_each_minute_that_it_turns_and_nothing_while_it_hangs() {
 
         tokio::time::sleep(PERIOD * 5).await;
         assert_eq!(lines.alive().len(), 4, "a loop that does not turn says nothing");
+        let last_turn = controller.last_turn();
+        assert!(last_turn.age() >= PERIOD * 5, "and whoever looks at it from outside sees that: {:?}", last_turn.age());
+        let (look, looked) = tokio::sync::oneshot::channel();
+        controller.sender().send(Wakeup::Look(look)).unwrap();
         let _ = timeout(turn(5), controller.run(Until::Stopped)).await;
         assert_eq!(lines.alive().len(), 5, "and one line when it turns again");
+        assert!(last_turn.age() < turn(2), "{:?}", last_turn.age());
+        let looked = looked.await.unwrap();
+        assert_eq!((looked.status.reports.len(), looked.vitals.store_broken), (2, store_broken));
+        assert!(looked.counts.lag.total() > 180, "each beat is counted: {:?}", looked.counts.lag);
     }
 }
 

@@ -53,6 +53,9 @@ fn prometheus_sees_a_rehearsal_fail_and_a_policy_move() {
     prometheus.wait("failoverd_policy_state{state=\"steady\"} == 1");
     wait_until("the daemon is ready", || page(address, "/readyz", None).0 == 200);
     assert_eq!(page(address, "/healthz", None), (200, "the loop turns\n".into()));
+    let itself =
+        |path: &str| finish(failoverd(site.dir.path()).args(["probe", &format!("http://{address}{path}")])).code;
+    assert_eq!((itself("/healthz"), itself("/metrics")), (Some(0), Some(1)), "a container's own health check");
 
     // A rehearsal: its age, its result, its times. Then one that fails, and one after the cause is gone.
     prometheus.wait("failoverd_rehearsal_result{policy=\"web\",result=\"ok\"} == 1");

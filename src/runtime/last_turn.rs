@@ -8,23 +8,23 @@ use crate::domain::Tick;
 use super::clock::Clock;
 
 #[derive(Debug)]
-pub struct Pulse {
+pub struct LastTurn {
     clock: Clock,
-    last: AtomicU64,
+    at: AtomicU64,
 }
 
-impl Pulse {
-    pub fn new(clock: Clock) -> Pulse {
-        Pulse { clock, last: AtomicU64::new(clock.now().mono.0) }
+impl LastTurn {
+    pub fn new(clock: Clock) -> LastTurn {
+        LastTurn { clock, at: AtomicU64::new(clock.now().mono.0) }
     }
 
     /// The loop turned.
-    pub fn beat(&self) {
-        self.last.store(self.clock.now().mono.0, Ordering::Relaxed);
+    pub fn now(&self) {
+        self.at.store(self.clock.now().mono.0, Ordering::Relaxed);
     }
 
     /// How long ago it did.
     pub fn age(&self) -> Duration {
-        self.clock.now().mono.since(Tick(self.last.load(Ordering::Relaxed)))
+        self.clock.now().mono.since(Tick(self.at.load(Ordering::Relaxed)))
     }
 }

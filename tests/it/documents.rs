@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use crate::golden::root;
 
+mod fence;
+
 fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }

@@ -29,6 +29,7 @@ pub mod sandbox;
 mod saved;
 pub mod schema;
 mod status;
+mod written;
 
 use std::path::PathBuf;
 

@@ -17,13 +17,16 @@ use crate::store::LockError;
 use super::follow::{Before, follow, follow_fence};
 use super::line::Line;
 use super::output::{data, talk};
-use super::{Context, Done, Exit, Failure};
+use super::{Context, Done, Exit, Failure, written};
 
 /// Longest time one command may take where no daemon runs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a controller in this process looks at the targets before it is asked to move.
 const LOOKS: Duration = Duration::from_secs(30);
+
+/// How long it waits for a provider that does not answer.
+const UNREACHABLE: Duration = Duration::from_secs(5);
 
 /// Time after the deadline of a command for it to end by itself.
 const SLACK: Duration = Duration::from_secs(5);
@@ -214,15 +217,12 @@ pub async fn from_here(config: &Config, needs: Needs, errand: &Errand) -> Result
         Failure::new(Exit::Provider, format!("the provider gave no usable answer: {why}"))
             .next("look at the provider's address, the network and the credentials, then type it again")
     };
-    Ok(match (attended.result, attended.provider_trouble) {
+    // What could not be read at all refuses everything; the reason is the provider's.
+    let unread = || attended.status.reports.iter().find(|r| r.live == LiveState::NotRead)?.trouble.clone();
+    Ok(match (attended.result, attended.provider_trouble.or_else(unread)) {
         (Some(Ok(Err(failure))), Some(why)) if failure.exit == Exit::Refused => Err(provider(why)),
         (None, Some(why)) => Err(provider(why)),
-        // A freeze holds here whatever the zone says; anything else that is over when it is accepted was not done.
-        (Some(Ok(Ok(done))), Some(why)) if matches!(errand.request, Request::Freeze { .. }) => {
-            talk(&format!("warning: other instances do not know of it: {why}"));
-            Ok(done)
-        }
-        (Some(Ok(Ok(_))), Some(why)) if errand.follow == Follow::Not => Err(provider(why)),
+        (Some(Ok(Ok(Exit::Ok))), _) if errand.follow == Follow::Not => written::end(&errand.request, &attended.status),
         (Some(Ok(done)), _) => done,
         (Some(Err(error)), _) => Err(super::ask_failed(error)),
         (None, None) => Err(Failure::new(Exit::Blind, "stopped by a signal or the deadline before it was over")
@@ -236,7 +236,8 @@ async fn wait_until_ready(line: &Line, config: &Config, request: &Request, deadl
     if matches!(request, Request::Freeze { .. }) {
         return;
     }
-    let looks = deadline.min(Instant::now() + LOOKS);
+    let begun = Instant::now();
+    let looks = deadline.min(begun + LOOKS);
     // Only what the command asks about: what else is found out may set off a move of its own first.
     let named = |target: &TargetReport| match request {
         Request::Adopt { .. } | Request::Failback { .. } | Request::Drain { .. } => true,
@@ -246,7 +247,9 @@ async fn wait_until_ready(line: &Line, config: &Config, request: &Request, deadl
     };
     let ready = |report: &Report| {
         let judged = report.targets.iter().filter(|t| named(t)).all(|t| t.health != Health::Unknown);
-        report.live != LiveState::NotRead && judged
+        // A provider that does not answer is not waited for as long as a target.
+        let dead = report.trouble.is_some() && begun.elapsed() > UNREACHABLE;
+        dead || (report.live != LiveState::NotRead && judged)
     };
     for policy in &config.policies {
         while Instant::now() < looks {

@@ -7,12 +7,14 @@ use crate::domain::{ClusterName, Members, Tick};
 
 use super::event::{Command, CommandKind, CommandReply};
 use super::fence::{Fence, FenceMode};
+use super::guard::fence_refusal;
 use super::intent::{Intent, Kind};
 use super::journal::{FreezeSnapshot, HandKind, HandSnapshot, TransitionKind};
 use super::notice::{NoticeKind, Severity};
 use super::own;
 use super::planned;
-use super::state::{Cx, PolicyState, Urgency, Words};
+use super::report::{NotYet, Unwritten};
+use super::state::{Cx, PolicyState, Shared, Urgency, Words};
 use super::switch;
 
 /// A write a person asked for is given up when it could not be begun within this.
@@ -193,6 +195,42 @@ impl PolicyState {
     /// A person's write is on its way; nothing else is decided before it.
     pub(super) fn hand_goes_first(&self) -> bool {
         self.hands.iter().any(|h| h.what.goes_first())
+    }
+
+    /// What a person asked for here and no fence says yet, each with the reason.
+    pub(super) fn unwritten(&self, shared: &Shared) -> Vec<Unwritten> {
+        let freeze = (self.brakes.frozen.is_some() && self.brakes.freeze_is_news).then_some("freeze");
+        let hands = self.hands.iter().map(|h| h.what.text());
+        let (why, text) = self.not_yet(shared);
+        freeze.into_iter().chain(hands).map(|what| Unwritten { what: what.into(), why, text: text.clone() }).collect()
+    }
+
+    fn not_yet(&self, shared: &Shared) -> (NotYet, String) {
+        let said = self.provider_said(shared);
+        let fences = self.policy.records.iter().zip(&self.live.fences);
+        let mut against = fences.filter_map(|(name, fence)| fence_refusal(self, shared, Kind::Freeze, name, fence));
+        if self.write_trouble.is_some() {
+            return (NotYet::Refused, said.unwrap_or_default());
+        }
+        if let Some(error) = &shared.store_broken {
+            return (NotYet::Unstored, format!("the state could not be written: {error}"));
+        }
+        if self.live.read_at.is_none() || self.live.error.is_some() {
+            return (NotYet::Unread, said.unwrap_or_else(|| "the record has not been read yet".into()));
+        }
+        match (against.next(), &self.write) {
+            (Some(refusal), _) => (NotYet::NotOurs, refusal.text),
+            (None, Some(write)) => (NotYet::Underway, format!("write {} has no outcome yet", write.intent.id)),
+            (None, None) => (NotYet::Underway, "the write has not begun yet".into()),
+        }
+    }
+
+    /// What the provider said last instead of an answer, or to the last write.
+    pub(super) fn provider_said(&self, shared: &Shared) -> Option<String> {
+        let write = self.write_trouble.as_ref().map(|t| t.message.clone());
+        let read = self.live.error.as_ref().map(|e| e.message.clone());
+        let zone = || shared.zones.get(self.zone.index())?.trouble.as_ref().map(|t| t.message.clone());
+        write.or(read).or_else(zone)
     }
 
     /// When a hand is given up.

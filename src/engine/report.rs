@@ -54,6 +54,36 @@ pub struct Report {
     /// Only when it was asked for.
     #[serde(default)]
     pub tonight: Option<Tonight>,
+    /// What a person asked for here and the fences do not say yet.
+    #[serde(default)]
+    pub unwritten: Vec<Unwritten>,
+    /// What the provider said last instead of an answer, or to the last write.
+    #[serde(default)]
+    pub trouble: Option<String>,
+}
+
+/// A person's word that only this controller knows, and why no fence carries it yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwritten {
+    /// The command: `freeze`, `unfreeze`, …
+    pub what: String,
+    pub why: NotYet,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotYet {
+    /// The zone or the record could not be read.
+    Unread,
+    /// A fence is missing or is not ours to write.
+    NotOurs,
+    /// The provider refuses the write.
+    Refused,
+    /// Our own store takes no entry, so nothing is sent.
+    Unstored,
+    /// The write is about to be made, on its way, or its reply was lost.
+    Underway,
 }
 
 /// Where the failover would go if everything published died now, and what would refuse it.

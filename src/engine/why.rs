@@ -64,6 +64,8 @@ pub(super) fn report(p: &PolicyState, shared: &Shared, now: Now) -> Report {
         drift: p.live.drift.clone(),
         fences: p.policy.records.iter().zip(&p.live.fences).map(|(name, f)| record_fence(p, shared, name, f)).collect(),
         tonight: None,
+        unwritten: p.unwritten(shared),
+        trouble: p.provider_said(shared),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::control::protocol::{Answer, Request};
+use crate::control::protocol::{Answer, Request, Status};
 use crate::control::server::Handler as _;
 use crate::engine::Mode;
 use crate::engine::journal::Restored;
@@ -55,6 +55,8 @@ impl Local {
 pub struct Attended<T> {
     /// `None`: a signal or the deadline came first.
     pub result: Option<T>,
+    /// How everything stood in the end.
+    pub status: Status,
     /// What the provider said instead of an answer.
     pub provider_trouble: Option<String>,
     /// Why nothing is remembered, when that is so.
@@ -109,6 +111,7 @@ pub async fn attended<T, F: Future<Output = T>>(
         controller.run(Until::Settled { deadline }).await;
     }
     let provider_trouble = controller.provider_trouble();
+    let status = controller.status();
     controller.stop().await;
     drop(controller);
     listener.abort();
@@ -122,5 +125,5 @@ pub async fn attended<T, F: Future<Output = T>>(
         }
     }
     let forgets = forgets.or_else(|| memory.trouble());
-    Ok(Attended { result, provider_trouble, forgets, notices_left })
+    Ok(Attended { result, status, provider_trouble, forgets, notices_left })
 }

@@ -6,6 +6,7 @@ mod hands;
 mod moves;
 mod orphans;
 pub mod place;
+mod unwritten;
 
 use rustix::process::Signal;
 

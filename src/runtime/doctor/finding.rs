@@ -276,6 +276,9 @@ table! {
     Drift "drift" Warning
         "The record is not what the fence says we published."
         "somebody changed it by hand; it is not overwritten and failback waits"
+    OnlyHere "only-here" Warning
+        "A person's freeze, unfreeze or ack is in this state file and in no fence."
+        "other instances do not know of it"
     FenceRenamed "fence-renamed" Warning
         "A fence was written for a policy of another name."
         "optional moves wait until a person says that it is the same one"

@@ -54,6 +54,10 @@ pub fn about(report: &Report, told: Told, cadence: Option<Duration>) -> Vec<Find
         let next = format!("undo the edit, or accept it: failoverd adopt {id}");
         found.push(Finding::new(Id::Drift, drift, next));
     }
+    for unwritten in &report.unwritten {
+        let text = format!("the {} of a person is in this state file only: {}", unwritten.what, unwritten.text);
+        found.push(Finding::new(Id::OnlyHere, text, "failoverd run, or `once`: the next process writes it"));
+    }
     if let Some(moving) = &report.moving {
         let text = format!("a {} at epoch {} is under way", moving.kind, moving.epoch);
         found.push(Finding::new(Id::MoveInFlight, text, format!("failoverd status {id}")));

@@ -120,7 +120,7 @@ async fn what_the_state_file_remembers_is_found() {
         (|s| s.moves = vec![now(); 4], &["flap-budget"]),
         (
             |s| s.frozen = Some(FreezeSnapshot { since: now(), by: "ada".into(), reason: "a quiet night".into() }),
-            &["frozen"],
+            &["frozen", "only-here"],
         ),
         (|s| s.drained = vec![drained("west", false)], &["standbys-drained"]),
         (|s| s.drained = vec![drained("west", true)], &["drained-for-good", "standbys-drained"]),

@@ -12,13 +12,14 @@ use super::wheels::cyclonedx_faults;
 use crate::real::daemon::{Said, failoverd, finish};
 use crate::real::program;
 
-const TREE: [&str; 10] = [
+const TREE: [&str; 11] = [
     "Cargo.toml",
     "Cargo.lock",
     "build.rs",
     "LICENSE",
     "README.md",
     "ARCHITECTURE.md",
+    "CHANGELOG.md",
     "src",
     "benches",
     "packaging",

@@ -3,7 +3,7 @@
 
 use failoverd::domain::{
     AddressSet, AliasTarget, ClusterName, Content, Epoch, InstanceName, Members, Policy as Managed, RecordName,
-    TargetIdx, UnixMs, WriteMode, ZoneId,
+    TargetIdx, Ttl, UnixMs, WriteMode, ZoneId,
 };
 use failoverd::engine::fence::{FenceKind, FenceMode, FenceValue, fence_name, quote};
 use failoverd::engine::intent::Kind;
@@ -47,9 +47,11 @@ fn plans(record: &str, types: &[&str], write: WriteMode) -> Vec<Vec<Change>> {
     let mut all = Vec::new();
     for content in contents(types) {
         managed.targets[0].content = content.clone();
-        // Nothing, the very same, another TTL.
-        let stand = |ttl| sets(&content, failoverd::domain::Ttl::new(ttl).unwrap(), &[]);
-        for standing in [Vec::new(), stand(30), stand(300)] {
+        // Nothing, the very same, another TTL, another content or kind.
+        let stand = |content: &Content, ttl| sets(content, Ttl::new(ttl).unwrap(), &[]);
+        let others = contents(types).into_iter().filter(|other| *other != content);
+        let standing = [Vec::new(), stand(&content, 30), stand(&content, 300)];
+        for standing in standing.into_iter().chain(others.map(|other| stand(&other, 30))) {
             for kind in Kind::ALL {
                 for fenced in [false, true] {
                     let after = value(&managed, kind);

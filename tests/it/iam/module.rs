@@ -35,6 +35,41 @@ impl Module {
         module
     }
 
+    /// The controller's files by name, and the policy, that the modules make of one description together.
+    pub fn of_policies(policies: &Value, settings: &Value) -> (Value, String) {
+        let module = Module { dir: tempfile::tempdir().unwrap() };
+        for name in ["config", "policy"] {
+            let to = module.dir.path().join(name);
+            std::fs::create_dir(&to).unwrap();
+            copy(&root().join("terraform/modules").join(name), &to);
+        }
+        let main = r#"
+            variable "policies" { type = any }
+            variable "settings" { type = any }
+            module "config" {
+              source     = "./config"
+              policies   = var.policies
+              settings   = var.settings
+              state_path = "failoverd.db"
+            }
+            module "policy" {
+              source     = "./policy"
+              zones      = module.config.zones
+              delegation = module.config.asks_delegation
+            }
+            output "files" { value = module.config.files }
+            output "policy_json" { value = module.policy.policy_json }
+        "#;
+        std::fs::write(module.dir.path().join("main.tf"), main).unwrap();
+        let inputs = json!({"policies": policies, "settings": settings});
+        std::fs::write(module.dir.path().join("inputs.auto.tfvars.json"), inputs.to_string()).unwrap();
+        for line in [&["get", "-no-color"][..], &["apply", "-auto-approve", "-input=false", "-no-color"]] {
+            let out = module.terraform(line);
+            assert!(out.status.success(), "{inputs:#}\n{}", text(&out));
+        }
+        (module.output("files"), module.policy())
+    }
+
     pub fn policy(&self) -> String {
         let out = self.terraform(&["output", "-raw", "policy_json"]);
         assert!(out.status.success(), "{}", text(&out));
@@ -101,6 +136,36 @@ fn its_own_tests_pass() {
     let wrong = std::fs::read_to_string(&main).unwrap().replace("\"_any\"", "\"any\"");
     std::fs::write(main, wrong).unwrap();
     assert!(!module.terraform(&["test", "-no-color"]).status.success());
+}
+
+/// The statements in docs/aws.md are those of this module, so that the page cannot fall behind it.
+#[test]
+fn the_page_shows_what_it_makes() {
+    let page = std::fs::read_to_string(root().join("docs/aws.md")).unwrap();
+    let shown: Vec<&str> = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let record = json!([{"name": "www.example.com"}]);
+    let made = Module::applied(&json!({"zones": [zone("Z0123456789ABCDEFGHIJ", "example.com", record)]}));
+    let statements = made.output("statements");
+    assert_eq!(shown.len(), 2);
+    for (text, made) in shown.iter().zip(statements.as_array().unwrap()) {
+        assert_eq!(&serde_json::from_str::<Value>(text).unwrap(), made);
+    }
+    // Every action that the program names in a denial has a row, and no other.
+    let mut called = Vec::new();
+    for file in ["reader.rs", "writer.rs"] {
+        let source = std::fs::read_to_string(root().join("src/dns/route53").join(file)).unwrap();
+        let name = regex::Regex::new(r#""((?:Get|List|Change)[A-Z][A-Za-z]+)""#).unwrap();
+        called.extend(name.captures_iter(&source).map(|c| format!("`route53:{}`", &c[1])));
+    }
+    called.sort();
+    called.dedup();
+    let mut rows: Vec<String> = page
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `route53:"))
+        .map(|l| format!("`route53:{}`", l.split('`').next().unwrap()))
+        .collect();
+    rows.sort();
+    assert_eq!(rows, called);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use failoverd::sandbox::SandboxConfig;
 use serde_json::{Value, json};
 
 use super::gate::Gate;
-use super::module::{policy, zone};
+use super::module::{Module, policy, zone};
 use crate::battery::{create_zone, raw_client};
 use crate::cli::place::Place;
 use crate::ministack;
@@ -173,6 +173,35 @@ async fn the_delegation_of_a_public_zone_is_read_with_its_grant_and_not_without(
             assert!(said.contains("route53:GetHostedZone") && said.contains("docs/aws.md"), "{said}");
         }
     }
+}
+
+/// One description in HCL gives the controller's files and its policy: they fit each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_by_the_files_and_the_policy_that_the_modules_write() {
+    let place = Place::new().await;
+    let id = place.sandbox.zone_id("example.com").unwrap();
+    let check = json!({"type": "http", "port": place.east.port(), "interval": "1s", "fast_interval": "200ms",
+        "timeout": "500ms", "confirm": "0s"});
+    let target = |name: &str, ip: std::net::IpAddr, priority: u32| json!({"name": name, "addresses": [ip.to_string()], "priority": priority});
+    let web = json!({
+        "zone": "Example.com.", "zone_id": id, "records": ["WWW.example.com."], "ttl": 30, "check": check,
+        "target": [target("east", place.east.ip(), 1), target("west", place.west.ip(), 2)],
+        "failover": {"hold_down": "1s"}, "failback": {"mode": "never"},
+    });
+    let settings = json!({"verify": {"name_servers": [place.sandbox.dns_addr().to_string()]},
+        "route53": {"endpoint_url": "http://127.0.0.1:1"}});
+    let (files, policy) = Module::of_policies(&json!({"web": web}), &settings);
+    let gate = Gate::start(&place.sandbox.api_url(), &policy).await;
+    for (name, text) in files.as_object().unwrap() {
+        let text = text.as_str().unwrap().replace("http://127.0.0.1:1", &gate.url());
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+    place.expect(&["once"], 0);
+    place.east.set(Mode::Refuse).await;
+    place.expect(&["once"], 0);
+    assert_eq!(place.published(), Some(place.west.ip()));
+    place.expect(&["freeze", "web", "--reason", "a fence by itself"], 0);
+    exactly(&gate);
 }
 
 #[tokio::test(flavor = "multi_thread")]

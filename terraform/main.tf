@@ -27,8 +27,8 @@ module "policy" {
 module "records" {
   source = "./modules/records"
 
-  records = var.create_records ? module.config.records : []
-  fences  = var.create_records ? module.config.fences : []
+  records = [for r in module.config.records : r if var.create_records]
+  fences  = [for f in module.config.fences : f if var.create_records]
   protect = var.protect_records
 }
 

@@ -119,10 +119,21 @@ module "machine" {
 }
 
 module "kept" {
-  source   = "../terraform"
-  name     = "kept"
-  service  = "none"
-  policies = { web = merge(local.web, { records = ["kept.example.com"] }) }
+  source  = "../terraform"
+  name    = "kept"
+  service = "none"
+  policies = {
+    two = merge(local.web, { records = ["kept.example.com", "*.kept.example.com", "example.com"], target = [
+      { name = "use1", addresses = ["127.0.0.1", "::1"], priority = 1 }, { name = "euw1", addresses = ["127.0.0.2", "fd12::2"], priority = 2 },
+    ] })
+    host = merge(local.web, { records = ["host.example.com"], target = [
+      { name = "use1", host = "use1.example.net", priority = 1 }, { name = "euw1", host = "euw1.example.net", priority = 2 },
+    ] })
+    lb = merge(local.web, { ttl = null, records = ["lb.example.com"], target = [
+      { name = "use1", alias = { name = "a.us-east-1.elb.amazonaws.com", zone_id = "Z35SXDOTRQ7X7K" }, priority = 1 },
+      { name = "euw1", alias = { name = "b.eu-west-1.elb.amazonaws.com", zone_id = "Z32O12XQLNTSW2" }, priority = 2 },
+    ] })
+  }
 }
 
 output "files" { value = module.web.files }
@@ -224,6 +235,21 @@ def environment():
     }
 
 
+def move_all(route53, zone):
+    """Every kind of record goes to its second target, as a failover writes it."""
+    after = {"A": ["127.0.0.2"], "AAAA": ["fd12::2"], "CNAME": ["euw1.example.net."]}
+    alias = {"HostedZoneId": "Z32O12XQLNTSW2", "DNSName": "b.eu-west-1.elb.amazonaws.com.", "EvaluateTargetHealth": True}
+    changes = []
+    for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]:
+        name, kind = record["Name"], record["Type"]
+        if name == WWW or kind not in after:
+            continue
+        content = {"AliasTarget": alias} if "AliasTarget" in record else {"TTL": 20, "ResourceRecords": [{"Value": v} for v in after[kind]]}
+        changes.append({"Action": "UPSERT", "ResourceRecordSet": {"Name": name, "Type": kind, **content}})
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    return len(changes)
+
+
 def write_files(files, directory, **replaced):
     """The files as they are, but for where the state is and what else is named here."""
     replaced = {"/var/lib/failoverd": str(directory), **replaced}
@@ -240,6 +266,11 @@ def terraform(name, directory, *args):
     process = Process(name, ["terraform", f"-chdir={directory}", *args])
     code = process.end()
     return code, process.said()
+
+
+def errors_of(said):
+    """From the first error on; all of it when there is none."""
+    return said[max(said.find("\nError"), 0):]
 
 
 def begin_plan(name, directory, *more):
@@ -335,10 +366,10 @@ def main():
     if code:
         fail(said)
 
-    apply = Process("apply", ["terraform", f"-chdir={root}", "apply", "-auto-approve", "-input=false", "-no-color"])
+    apply = Process("apply", ["terraform", f"-chdir={root}", "apply", "-auto-approve", "-input=false", "-no-color", "-parallelism=60"])
     a_fence_by_terraform_is_taken_over(ports)
     if apply.end(150):
-        fail(f"apply failed:\n{apply.said()}")
+        fail(f"apply failed:\n{errors_of(apply.said())}")
     say(re.search(r"Apply complete.*", apply.said())[0].lower())
 
     _, said = terraform("output", root, "output", "-json", "files")
@@ -354,6 +385,9 @@ def main():
         fail(f"the daemon ended badly:\n{daemon.said()}")
     say("failed over from 127.0.0.1 to 127.0.0.2")
 
+    kinds = move_all(route53, zone)
+    if kinds != 9:
+        fail(f"A and AAAA of three names, a CNAME and two aliases make 9 records, not {kinds}")
     # Side by side, each from a copy of configuration and state.
     bare = copy_of(root, "bare")
     records = bare.parent / "terraform/modules/records/main.tf"
@@ -364,8 +398,8 @@ def main():
     }
     code, said = ended(plans["as it is"])
     if code != 0:
-        fail(f"after the failover Terraform wants to change something, the plan ended with {code}:\n{said}")
-    say("plan -detailed-exitcode after the failover: 0")
+        fail(f"after the failover Terraform wants to change something, the plan ended with {code}:\n{errors_of(said)}")
+    say("plan -detailed-exitcode after the failover, and after a move of A, AAAA, CNAME, alias, wildcard and apex: 0")
     code, said = ended(plans["without ignore_changes"])
     if code != 2 or any(f"module.web.module.records.aws_route53_record.{name}[" not in said for name in ("plain", "fence")):
         fail(f"without ignore_changes the plan should write record and fence back, it ended with {code}:\n{said}")
@@ -383,11 +417,11 @@ def main():
     say("plan -destroy of protected records: refused; a pass says that it ended, and how")
 
     # The README's way out of the protection: moved in the state, nothing changes.
-    one = 'module.kept.module.records.aws_route53_record.%s["kept.example.com A"]'
-    code, said = terraform("state-mv", root, "state", "mv", one % "protected", one % "plain")
+    of = "module.kept.module.records.aws_route53_record"
+    code, said = terraform("state-mv", root, "state", "mv", f"{of}.protected", f"{of}.plain")
     if code:
         fail(said)
-    (root / "main.tf").write_text(ROOT.replace('name     = "kept"', 'name     = "kept"\n  protect_records = false'))
+    (root / "main.tf").write_text(ROOT.replace('name    = "kept"', 'name    = "kept"\n  protect_records = false'))
     code, said = ended(begin_plan("plan-unprotected", root))
     if code != 0:
         fail(f"a record that lost its protection by `state mv` should stay as it is:\n{said}")

@@ -25,14 +25,30 @@ variable "subnet_ids" {
   type        = list(string)
 }
 
-variable "security_group_ids" {
-  description = "Security groups that let everything out that the controller needs."
-  type        = list(string)
+variable "vpc_id" {
+  description = "VPC of the subnets."
+  type        = string
 }
 
 variable "slack_secret_arn" {
   description = "Secret that holds the URL of a Slack incoming webhook."
   type        = string
+}
+
+# Nothing comes in; out go 443 to AWS, the targets, the witnesses, and port 53 of the zone's name servers.
+resource "aws_security_group" "controller" {
+  name_prefix = "failoverd-"
+  description = "failoverd: all out, nothing in"
+  vpc_id      = var.vpc_id
+
+  egress {
+    description      = "AWS, targets, witnesses, name servers"
+    from_port        = 0
+    to_port          = 0
+    protocol         = "-1"
+    cidr_blocks      = ["0.0.0.0/0"]
+    ipv6_cidr_blocks = ["::/0"]
+  }
 }
 
 module "failoverd" {
@@ -41,7 +57,7 @@ module "failoverd" {
   name               = "failoverd"
   image              = var.image
   subnet_ids         = var.subnet_ids
-  security_group_ids = var.security_group_ids
+  security_group_ids = [aws_security_group.controller.id]
   secrets            = { SLACK_WEBHOOK_URL = var.slack_secret_arn }
   create_topic       = true
   alarm_emails       = ["oncall@example.com"]

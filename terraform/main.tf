@@ -4,11 +4,17 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 data "aws_caller_identity" "current" {}
 
+locals {
+  # A daemon on ECS has no watchdog but its own answer: an API that only the task itself reaches.
+  own_api  = { api = { listen = "127.0.0.1:8653" } }
+  settings = merge({ for key, table in local.own_api : key => table if var.service == "ecs" && var.schedule == null }, var.settings)
+}
+
 module "config" {
   source = "./modules/config"
 
   policies          = var.policies
-  settings          = var.settings
+  settings          = local.settings
   instance          = var.name
   secret_names      = keys(var.secrets)
   secrets_directory = var.service == "ec2" ? "/run/credentials/failoverd.service" : null
@@ -21,6 +27,7 @@ module "policy" {
   zones      = module.config.zones
   delegation = module.config.asks_delegation
   attach     = "inline"
+  observe    = var.observe
   partition  = data.aws_partition.current.partition
 }
 
@@ -76,7 +83,9 @@ module "service_ecs" {
   secrets              = var.secrets
   secrets_kms_key_arns = var.secrets_kms_key_arns
   environment          = var.environment
+  observe              = var.observe
   schedule             = var.schedule
+  health_port          = module.config.health_port
   deadline             = var.deadline
   subnet_ids           = var.subnet_ids
   security_group_ids   = var.security_group_ids
@@ -99,6 +108,7 @@ module "service_ec2" {
   ami_id               = var.ami_id
   instance_type        = var.instance_type
   binary               = var.binary
+  observe              = var.observe
   files                = module.config.files
   policy_json          = local.service_policy_json
   secrets              = var.secrets

@@ -15,7 +15,7 @@ variable "policies" {
 }
 
 variable "settings" {
-  description = "Keys of failoverd.toml but for `instance`, `policies` and `state`: `cluster`, `route53`, `verify`, `guard`, `rehearsal`, `witness`, `notifier`."
+  description = "Keys of failoverd.toml but for `instance`, `policies` and `state`: `cluster`, `route53`, `verify`, `guard`, `rehearsal`, `api`, `witness`, `notifier`."
   type        = any
   default     = {}
 }
@@ -59,6 +59,12 @@ variable "service" {
     condition     = contains(["ecs", "ec2", "none"], var.service)
     error_message = "service is ecs, ec2 or none."
   }
+}
+
+variable "observe" {
+  description = "Watch only: `failoverd run --observe` with permissions that cannot write. Start with it for a week."
+  type        = bool
+  default     = false
 }
 
 variable "schedule" {

@@ -89,6 +89,15 @@ run "fences_and_permissions_agree" {
   }
 }
 
+run "who_only_observes_cannot_write" {
+  command = apply
+  variables { observe = true }
+  assert {
+    condition     = !strcontains(output.policy_json, "route53:ChangeResourceRecordSets") && strcontains(output.policy_json, "route53:ListResourceRecordSets")
+    error_message = output.policy_json
+  }
+}
+
 run "passes_instead_of_a_daemon" {
   command = apply
   variables { schedule = "rate(1 minute)" }

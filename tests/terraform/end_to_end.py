@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -84,7 +85,7 @@ module "web" {
   security_group_ids = [var.group_id]
   create_topic       = true
   alarm_emails       = ["oncall@example.com"]
-  settings           = { route53 = { endpoint_url = var.moto }, verify = { name_servers = [] } }
+  settings           = { route53 = { endpoint_url = var.moto }, verify = { name_servers = [] }, api = { listen = "127.0.0.1:${var.ports[2]}" } }
   policies           = { web = merge(local.web, { records = ["www.example.com"] }) }
 }
 
@@ -219,6 +220,11 @@ def target(ip):
     return server
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 def client(service, url):
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
 
@@ -349,7 +355,7 @@ def main():
     moto = Process("moto", [str(VENV / "moto_server"), "-H", "127.0.0.1", "-p", "0"], environment())
     url = wait("moto is up", lambda: re.search(r"Running on (http://127\.0\.0\.1:\d+)", moto.said()), also=moto.said)[1]
     servers = [target("127.0.0.1"), target("127.0.0.2")]
-    ports = [s.server_address[1] for s in servers]
+    ports = [s.server_address[1] for s in servers] + [free_port()]
     route53, ec2, ecs = client("route53", url), client("ec2", url), client("ecs", url)
     zone = route53.create_hosted_zone(Name=ZONE, CallerReference="1")["HostedZone"]["Id"].split("/")[-1]
     given = {
@@ -367,22 +373,30 @@ def main():
         fail(said)
 
     apply = Process("apply", ["terraform", f"-chdir={root}", "apply", "-auto-approve", "-input=false", "-no-color", "-parallelism=60"])
-    a_fence_by_terraform_is_taken_over(ports)
+    a_fence_by_terraform_is_taken_over(ports[:2])
     if apply.end(150):
         fail(f"apply failed:\n{errors_of(apply.said())}")
     say(re.search(r"Apply complete.*", apply.said())[0].lower())
 
+    tasks = [ecs.describe_task_definition(taskDefinition=a)["taskDefinition"] for a in ecs.list_task_definitions(familyPrefix="web")["taskDefinitionArns"]]
+    definition = next(c for c in tasks[0]["containerDefinitions"] if c["name"] == "failoverd")
     _, said = terraform("output", root, "output", "-json", "files")
     config = write_files(json.loads(said), WORK / "controller")
     daemon = Process("run", [FAILOVERD, "-c", config, "--log", "json", "run"], environment())
     wait("the record is adopted", lambda: " e=1 " in " ".join(values(route53, zone, FENCE, "TXT")), also=daemon.said)
-    say("adopted")
+    ask = [FAILOVERD, *definition["healthCheck"]["command"][2:]]
+    well = Process("health", ask, environment())
+    if well.end(20) != 0:
+        fail(f"{ask} is what ECS asks; it ended badly:\n{well.said()}\n{daemon.said()}")
+    say("adopted, and well when asked as ECS asks")
     servers[0].shutdown()
     servers[0].server_close()
     moved = lambda: values(route53, zone, WWW, "A") == ["127.0.0.2"] and " k=failover " in " ".join(values(route53, zone, FENCE, "TXT"))
     wait("the record fails over", moved, also=daemon.said)
     if daemon.stop() != 0:
         fail(f"the daemon ended badly:\n{daemon.said()}")
+    if Process("health-after", ask, environment()).end(20) == 0:
+        fail("a daemon that has ended is called well")
     say("failed over from 127.0.0.1 to 127.0.0.2")
 
     kinds = move_all(route53, zone)

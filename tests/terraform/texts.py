@@ -96,12 +96,13 @@ def keys_of_the_schemas():
     check("target_keys", listed("target_keys"), keys(target, "alias", "check"))
     check("alias_keys", listed("alias_keys"), keys(target["properties"]["alias"]))
     of = main["properties"]
-    # Set by the module itself, or of no use there.
-    theirs = ("api", "instance", "policies", "state")
-    tables = ("guard", "notifier", "rehearsal", "route53", "verify", "witness")
+    # Set by the module itself.
+    theirs = ("instance", "policies", "state")
+    tables = ("api", "guard", "notifier", "rehearsal", "route53", "verify", "witness")
     check("main_keys", listed("main_keys"), keys(main, *theirs, *tables))
     for table in ("guard", "rehearsal", "route53", "verify"):
         check(table, listed(table), keys(of[table]))
+    check("api", listed("api"), keys(of["api"], "token"))
     check("witness_keys", listed("witness_keys"), keys(of["witness"]["items"]))
     check("notifier keys", sorted(listed("notifier_keys") + listed("secret_keys")), keys(of["notifier"]["items"]))
 

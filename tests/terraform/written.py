@@ -28,11 +28,12 @@ locals {
 module "config" {
   source       = "./terraform/modules/config"
   instance     = "use1-a"
-  secret_names = ["SLACK_WEBHOOK_URL", "SIGNING_KEY"]
+  secret_names = ["SLACK_WEBHOOK_URL", "SIGNING_KEY", "API_TOKEN"]
   settings = {
     cluster   = "prod"
     route53   = { burst = 10, endpoint_url = "http://127.0.0.1:9", region = "us-east-1", requests_per_second = 5.5, role_arn = "arn:aws:iam::123456789012:role/dns", share = 0.5 }
     verify    = { name_servers = ["127.0.0.1:53"], timeout = "90s" }
+    api       = { listen = "0.0.0.0:8653", token = { env = "API_TOKEN" } }
     guard     = { floor = 10, max_changed = 0.3, per = "10m" }
     rehearsal = { schedule = "0 0 4 * * *" }
     witness   = [{ name = "w1", tcp = "127.0.0.1:443" }, { name = "w2", url = "https://localhost/", region = "us-east-1" }, { name = "w3", tcp = "127.0.0.2:443" }]
@@ -130,7 +131,7 @@ def main():
     # The controller reads every key as it was meant; a wrong value would be told with its line.
     directory = pathlib.Path(tempfile.mkdtemp(dir=WORK))
     write(made["files"], directory)
-    secrets = {"SLACK_WEBHOOK_URL": "https://localhost/slack", "SIGNING_KEY": "whsec_" + base64.b64encode(b"0" * 32).decode()}
+    secrets = {"SLACK_WEBHOOK_URL": "https://localhost/slack", "API_TOKEN": "test-only-not-a-secret", "SIGNING_KEY": "whsec_" + base64.b64encode(b"0" * 32).decode()}
     checked = run([FAILOVERD, "-c", str(directory / "failoverd.toml"), "check", "-o", "json"], env=clean_environment(**secrets), ok=(0, 4))
     if checked.returncode:
         shown = "\n".join(f"--- {name}\n{text}" for name, text in made["files"].items())

@@ -26,7 +26,7 @@ locals {
   drop_in = join("\n", concat(
     ["[Unit]"],
     length(var.secrets) == 0 ? [] : ["Requires=failoverd-secrets.service", "After=failoverd-secrets.service"],
-    ["[Service]", "ExecStart=", "ExecStart=/usr/bin/failoverd -c /etc/failoverd/failoverd.toml --log json run"],
+    ["[Service]", "ExecStart=", "ExecStart=/usr/bin/failoverd -c /etc/failoverd/failoverd.toml --log json run${var.observe ? " --observe" : ""}"],
     [for name in sort(keys(var.secrets)) : "LoadCredential=${name}:/run/failoverd-secrets/${name}"],
     [""],
   ))

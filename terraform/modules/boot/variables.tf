@@ -18,6 +18,12 @@ variable "files" {
   type        = map(string)
 }
 
+variable "observe" {
+  description = "Run with --observe: everything but writing."
+  type        = bool
+  default     = false
+}
+
 variable "secrets" {
   description = "Secret's name to the ARN of a Secrets Manager secret (or one of its JSON keys) or an SSM parameter. Each becomes a systemd credential of that name."
   type        = map(string)

@@ -21,6 +21,7 @@ locals {
 
   main_keys = ["cluster"]
   main_tables = {
+    api       = ["listen"]
     guard     = ["floor", "max_changed", "per"]
     rehearsal = ["schedule"]
     route53   = ["burst", "endpoint_url", "region", "requests_per_second", "role_arn", "share"]
@@ -50,12 +51,15 @@ locals {
       )],
     )],
     [for k in setsubtract(keys(var.settings), concat(local.main_keys, keys(local.main_tables), ["notifier", "witness"])) : "settings.${k}"],
-    [for table, known in local.main_tables : [for k in setsubtract(try(keys(var.settings[table]), []), known) : "settings.${table}.${k}"]],
+    [for table, known in local.main_tables : [for k in setsubtract(try(keys(var.settings[table]), []), concat(known, table == "api" ? ["token"] : [])) : "settings.${table}.${k}"]],
     [for i, w in try(var.settings.witness, []) : [for k in setsubtract(keys(w), local.witness_keys) : "settings.witness[${i}].${k}"]],
     [for i, n in try(var.settings.notifier, []) : [for k in setsubtract(keys(n), concat(local.notifier_keys, local.secret_keys)) : "settings.notifier[${i}].${k}"]],
   )))
 
-  wanted_secrets = toset(flatten([for n in try(var.settings.notifier, []) : [for k in local.secret_keys : try([n[k].env], [])]]))
+  wanted_secrets = toset(concat(
+    flatten([for n in try(var.settings.notifier, []) : [for k in local.secret_keys : try([n[k].env], [])]]),
+    try([var.settings.api.token.env], []),
+  ))
 }
 
 # TOML: a JSON scalar, text or list of these is the same in TOML.
@@ -106,10 +110,15 @@ locals {
     [for i, text in local.lines[id].targets : "\n[[target]]\n${text}${try(local.check_text["${id} ${i}"], "")}"],
   )) }
 
+  token = try(var.settings.api.token, null)
+  token_line = local.token == null ? "" : can(local.token.file) ? "token = { file = ${jsonencode(local.token.file)} }\n" : (
+    var.secrets_directory == null ? "token = { env = ${jsonencode(local.token.env)} }\n" : "token = { file = ${jsonencode("${var.secrets_directory}/${local.token.env}")} }\n"
+  )
+
   main_file = join("", concat(
     ["instance = ${jsonencode(var.instance)}\n", "cluster = ${jsonencode(local.cluster)}\n", "state = ${jsonencode(var.state_path)}\n"],
     [for table, known in local.main_tables :
-      "\n[${table}]\n${join("", [for k in known : "${k} = ${jsonencode(var.settings[table][k])}\n" if try(var.settings[table][k], null) != null])}"
+      "\n[${table}]\n${join("", [for k in known : "${k} = ${jsonencode(var.settings[table][k])}\n" if try(var.settings[table][k], null) != null])}${table == "api" ? local.token_line : ""}"
       if try(var.settings[table], null) != null
     ],
     [for w in try(var.settings.witness, []) : "\n[[witness]]\n${join("", [for k in local.witness_keys : "${k} = ${jsonencode(w[k])}\n" if try(w[k], null) != null])}"],

@@ -61,3 +61,8 @@ output "assumes_role" {
   description = "The role the controller takes for Route 53 (settings.route53.role_arn), or null."
   value       = try(var.settings.route53.role_arn, null)
 }
+
+output "health_port" {
+  description = "Port of the HTTP API where loopback reaches it, or null."
+  value       = try(tonumber(regex("^(?:127\\.0\\.0\\.1|0\\.0\\.0\\.0):([0-9]+)$", var.settings.api.listen)[0]), null)
+}

@@ -19,7 +19,7 @@ variable "policies" {
 }
 
 variable "settings" {
-  description = "Keys of failoverd.toml but for instance, policies and state: cluster, route53, verify, guard, rehearsal, witness, notifier."
+  description = "Keys of failoverd.toml but for instance, policies and state: cluster, route53, verify, guard, rehearsal, api, witness, notifier."
   type        = any
   default     = {}
 }

@@ -30,6 +30,17 @@ locals {
     }
   }
 
+  command = var.schedule == null ? concat(["run"], var.observe ? ["--observe"] : []) : ["once", "--deadline", var.deadline]
+
+  # The image has no shell and no curl; failoverd asks itself. From the loop: one that hangs answers no more.
+  health_check = [for port in var.health_port[*] : {
+    command     = ["CMD", "/usr/bin/failoverd", "probe", "http://127.0.0.1:${port}/healthz"]
+    interval    = 30
+    timeout     = 10
+    retries     = 3
+    startPeriod = 60
+  } if var.schedule == null]
+
   containers = [
     {
       name                   = "files"
@@ -46,13 +57,13 @@ locals {
       )
       logConfiguration = local.logs
     },
-    {
+    merge({ for check in local.health_check : "healthCheck" => check }, {
       name                   = "failoverd"
       image                  = var.image
       essential              = true
       user                   = var.user
       readonlyRootFilesystem = true
-      command                = concat(["-c", "${local.config_directory}/failoverd.toml", "--log", "json"], var.command)
+      command                = concat(["-c", "${local.config_directory}/failoverd.toml", "--log", "json"], local.command)
       environment            = [for name in sort(keys(var.environment)) : { name = name, value = var.environment[name] }]
       secrets                = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
       dependsOn              = [{ containerName = "files", condition = "SUCCESS" }]
@@ -63,7 +74,7 @@ locals {
         { sourceVolume = "state", containerPath = local.state_directory, readOnly = false },
       ]
       logConfiguration = local.logs
-    },
+    }),
   ]
 
   # Secrets Manager: what follows the seventh colon names a key within the secret.

@@ -3,6 +3,10 @@ output "definitions_json" {
   value       = jsonencode(local.containers)
 
   precondition {
+    condition     = !(var.observe && var.schedule != null)
+    error_message = "A scheduled pass cannot only observe: leave schedule out while observe is true."
+  }
+  precondition {
     condition     = length(jsonencode(local.containers)) <= 60000
     error_message = "The task definition would have ${length(jsonencode(local.containers))} characters; ECS takes 65536. Bake the policies into the image, or use modules/service-ec2."
   }

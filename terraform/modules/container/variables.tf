@@ -9,10 +9,22 @@ variable "files_image" {
   default     = "public.ecr.aws/docker/library/busybox:1.37"
 }
 
-variable "command" {
-  description = "Arguments of failoverd after -c and --log, such as [\"run\"] or [\"once\", \"--deadline\", \"50s\"]."
-  type        = list(string)
-  default     = ["run"]
+variable "observe" {
+  description = "Run with --observe: everything but writing."
+  type        = bool
+  default     = false
+}
+
+variable "deadline" {
+  description = "Longest time of a scheduled pass."
+  type        = string
+  default     = "50s"
+}
+
+variable "health_port" {
+  description = "Port of the HTTP API on the container's loopback: ECS asks /healthz there and replaces a daemon that hangs. Null: it is not asked."
+  type        = number
+  default     = null
 }
 
 variable "files" {

@@ -8,6 +8,7 @@ module "boot" {
   binary    = var.binary
   files     = var.files
   secrets   = var.secrets
+  observe   = var.observe
   region    = var.place.region
   partition = var.place.partition
 }

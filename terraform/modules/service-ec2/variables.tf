@@ -37,6 +37,12 @@ variable "policy_json" {
   type        = string
 }
 
+variable "observe" {
+  description = "Run with --observe: everything but writing."
+  type        = bool
+  default     = false
+}
+
 variable "secrets" {
   description = "Secret's name to the ARN of a Secrets Manager secret (or one of its JSON keys) or an SSM parameter."
   type        = map(string)

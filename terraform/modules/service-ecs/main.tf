@@ -28,8 +28,10 @@ module "container" {
 
   image               = var.image
   files_image         = coalesce(var.files_image, "public.ecr.aws/docker/library/busybox:1.37")
-  command             = local.scheduled ? ["once", "--deadline", var.deadline] : ["run"]
   files               = var.files
+  observe             = var.observe
+  deadline            = var.deadline
+  health_port         = var.health_port
   shared_state        = var.state != null
   secrets             = var.secrets
   environment         = var.environment

@@ -31,6 +31,12 @@ variable "policy_json" {
   type        = string
 }
 
+variable "observe" {
+  description = "Run with --observe: everything but writing."
+  type        = bool
+  default     = false
+}
+
 variable "secrets" {
   description = "Environment variable to the ARN of a Secrets Manager secret (or one of its JSON keys) or an SSM parameter."
   type        = map(string)
@@ -47,6 +53,12 @@ variable "environment" {
   description = "More environment variables of the controller, such as RUST_LOG. Never a secret."
   type        = map(string)
   default     = {}
+}
+
+variable "health_port" {
+  description = "Port of the controller's HTTP API on loopback; ECS asks it and replaces a daemon that hangs. Null: it is not asked."
+  type        = number
+  default     = null
 }
 
 variable "schedule" {

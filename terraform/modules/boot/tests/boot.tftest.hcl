@@ -25,6 +25,15 @@ run "the_binary_is_checked_before_it_is_put_in_place" {
   }
 }
 
+run "who_observes_says_so_on_its_command_line" {
+  command = plan
+  variables { observe = true }
+  assert {
+    condition     = strcontains(output.files["/etc/systemd/system/failoverd.service.d/10-terraform.conf"], "--log json run --observe\n")
+    error_message = jsonencode(output.files)
+  }
+}
+
 run "a_bucket_needs_the_right_to_one_object" {
   command = plan
   variables { binary = { url = "s3://releases/failoverd", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" } }

@@ -20,6 +20,45 @@ run "the_daemon_says_alive_each_minute" {
   }
 }
 
+run "who_observes_says_so_on_its_command_line" {
+  command = plan
+  variables { observe = true }
+  assert {
+    condition     = join(" ", jsondecode(output.definitions_json)[1].command) == "-c /etc/failoverd/failoverd.toml --log json run --observe"
+    error_message = output.definitions_json
+  }
+}
+
+run "a_pass_cannot_only_observe" {
+  command = plan
+  variables {
+    observe  = true
+    schedule = "rate(1 minute)"
+  }
+  expect_failures = [output.definitions_json]
+}
+
+run "a_daemon_with_an_api_is_asked_whether_it_is_well" {
+  command = plan
+  variables { health_port = 8653 }
+  assert {
+    condition     = join(" ", jsondecode(output.definitions_json)[1].healthCheck.command) == "CMD /usr/bin/failoverd probe http://127.0.0.1:8653/healthz"
+    error_message = output.definitions_json
+  }
+}
+
+run "a_pass_is_not_asked" {
+  command = plan
+  variables {
+    health_port = 8653
+    schedule    = "rate(1 minute)"
+  }
+  assert {
+    condition     = !can(jsondecode(output.definitions_json)[1].healthCheck) && join(" ", jsondecode(output.definitions_json)[1].command) == "-c /etc/failoverd/failoverd.toml --log json once --deadline 50s"
+    error_message = output.definitions_json
+  }
+}
+
 run "the_controller_is_not_root_and_cannot_write_its_image" {
   command = plan
   assert {

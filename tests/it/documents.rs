@@ -85,6 +85,9 @@ fn the_runbook_has_every_notice_rule_exit_code_and_finding_and_no_other() {
         let row = format!("| `{id}` | {severity} | ");
         assert!(text("docs/operations.md").contains(&row), "docs/operations.md lacks {row}");
     }
+    let alerts = text("docs/alerts.yml");
+    let alerts = alerts.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).map(str::to_owned);
+    has_rows("Alerts", &alerts.collect::<Vec<_>>());
     let exits = 0..=cli::Exit::Blind as u8;
     has_rows("Exit codes", &exits.map(|code| code.to_string()).collect::<Vec<_>>());
     assert!(notices.len() > 30 && rules.len() > 30, "the sources were read");

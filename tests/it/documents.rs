@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::golden::root;
 
 mod fence;
+mod procedures;
 
 fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))

@@ -121,6 +121,45 @@ def same_files(directory, files, what):
             sys.exit(f"{what}: {name} is not what was decided:\n{path.read_text() if path.is_file() else 'missing'}\n---\n{text}")
 
 
+def stubs(name, **programs):
+    """A directory of small programs that stand in for the machine's; `sleep` does not."""
+    directory = WORK / name
+    directory.mkdir()
+    for program, text in {"sleep": "exit 0", **programs}.items():
+        (directory / program).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / program).chmod(0o755)
+    return {**clean_environment(), "PATH": f"{directory}:{os.environ['PATH']}", "STUBS": str(directory)}
+
+
+def secrets_arrive(root):
+    """Also when the first try fails; a key of a JSON secret alone; readable by their owner alone."""
+    aws = """
+[ -e "$STUBS/tried" ] || { : >"$STUBS/tried"; echo 'no credentials yet' >&2; exit 255; }
+case "$*" in
+    *secretsmanager*--secret-id\\ arn:aws:secretsmanager:eu-west-1:123456789012:secret:ops-AbCdEf\\ *) echo '{"slack": "https://localhost/slack", "other": "x"}' ;;
+    *ssm*--with-decryption*parameter/key*) echo signing-key ;;
+    *) echo "unexpected: $*" >&2; exit 2 ;;
+esac"""
+    arrived = WORK / "secrets"
+    script = (root / "usr/local/sbin/failoverd-secrets").read_text().replace("/run/failoverd-secrets", str(arrived))
+    run(["sh", "-c", script], env=stubs("aws-secrets", aws=aws))
+    found = {path.name: (path.read_text().strip(), oct(path.stat().st_mode & 0o777)) for path in arrived.iterdir()}
+    wanted = {"SIGNING_KEY": ("signing-key", "0o600"), "SLACK_WEBHOOK_URL": ("https://localhost/slack", "0o600")}
+    if found != wanted:
+        sys.exit(f"the machine's secrets are {found}, not {wanted}")
+
+
+def a_sign_of_life_is_passed_on(root):
+    """With the daemon's line in the journal there is a metric, without it there is none."""
+    script = str(root / "usr/local/sbin/failoverd-sign-of-life")
+    for name, line, wanted in (("alive", '{"level":"INFO","message":"alive","policies":1}', True), ("silent", '{"level":"INFO","message":"ready"}', False)):
+        environment = stubs(f"journal-{name}", journalctl=f"echo '{line}'", aws='echo "$*" >"$STUBS/called"')
+        run(["sh", script], env=environment)
+        called = pathlib.Path(environment["STUBS"]) / "called"
+        if called.exists() != wanted or (wanted and "--namespace failoverd/every --metric-name SignOfLife" not in called.read_text()):
+            sys.exit(f"with {line} in the journal a metric was {'' if called.exists() else 'not '}put")
+
+
 def main():
     (WORK / "main.tf").write_text(MODULE)
     terraform = ["terraform", f"-chdir={WORK}"]
@@ -160,6 +199,8 @@ def main():
         run(["sh", "-n", str(program)])
         if not os.access(program, os.X_OK):
             sys.exit(f"{program.name} cannot be run")
+    secrets_arrive(root)
+    a_sign_of_life_is_passed_on(root)
     if tail.index("sha256sum") > tail.index('mv "$new"'):
         sys.exit("the binary is put in place before its sum is checked")
     print(f"ok: {len(made['files'])} files read by failoverd, written by the container's script and by the machine's user data")

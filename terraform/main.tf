@@ -27,6 +27,7 @@ module "policy" {
   zones      = module.config.zones
   delegation = module.config.asks_delegation
   attach     = "inline"
+  beside     = 2048
   observe    = var.observe
   partition  = data.aws_partition.current.partition
 }

@@ -7,7 +7,7 @@ terraform {
 locals {
   prefix = "route53:ChangeResourceRecordSets"
   keys   = { names = "${local.prefix}NormalizedRecordNames", types = "${local.prefix}RecordTypes", actions = "${local.prefix}Actions" }
-  limit  = var.attach == "inline" ? 10240 : 6144
+  limit  = var.attach == "inline" ? 10240 - var.beside : 6144
 
   # One spelling, the controller's: lower case, no last dot, `*` and not its escape.
   plain = { for z in var.zones : z.id => {

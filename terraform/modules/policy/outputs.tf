@@ -9,7 +9,7 @@ output "policy_json" {
   precondition {
     condition = length(local.policy_json) <= local.limit
     error_message = join(" ", concat(
-      ["The policy has ${length(local.policy_json)} characters; IAM takes ${local.limit}", var.attach == "inline" ? "in the inline policies of a role together." : "in a managed policy."],
+      ["The policy has ${length(local.policy_json)} characters; IAM takes ${local.limit}", var.attach == "inline" ? "in the inline policies of a role together${var.beside > 0 ? ", less the ${var.beside} kept for others" : ""}." : "in a managed policy."],
       [for more in ["Attach it inline (attach = \"inline\", 10240)."] : more if var.attach == "managed"],
       [for more in ["Call this module once for each zone (for_each) and attach the documents to the role together."] : more if length(var.zones) > 1],
       ["Never split one zone between documents of one role, because its writes share requests: give some of its records to a second controller with a role of its own, or put what fails over into a zone of its own."],

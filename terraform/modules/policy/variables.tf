@@ -115,6 +115,17 @@ variable "attach" {
   }
 }
 
+variable "beside" {
+  description = "Characters kept free for the role's other inline policies, when attach is \"inline\"."
+  type        = number
+  default     = 0
+  nullable    = false
+  validation {
+    condition     = var.beside >= 0 && var.beside < 10240
+    error_message = "beside is a number of characters from 0 to 10239."
+  }
+}
+
 variable "partition" {
   description = "AWS partition of the ARNs."
   type        = string

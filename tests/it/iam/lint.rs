@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::module::{policy, zone};
+use super::module::{Module, policy, zone};
 use crate::ministack;
 
 /// What parliament found; empty when nothing.
@@ -49,5 +49,37 @@ fn every_document_is_clean_and_a_misspelt_one_is_not() {
         assert!(whole.contains(right), "{right}");
         let said = found(&whole.replace(right, wrong));
         assert!(said.contains(named), "{wrong}: {said}");
+    }
+}
+
+/// What the services themselves may do: read their secrets, write their log, show that they live.
+#[test]
+fn the_documents_of_the_services_are_clean() {
+    let secrets = json!({
+        "SLACK_WEBHOOK_URL": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slack-AbCdEf",
+        "TOKEN": "arn:aws:ssm:eu-west-1:123456789012:parameter/failoverd/token",
+    });
+    let files = json!({"failoverd.toml": "instance = \"a\"\n"});
+    let binary = json!({"url": "https://releases.example.com/failoverd", "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"});
+    let image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ops/failoverd@sha256:00";
+    for (module, output, inputs) in [
+        (
+            "container",
+            "execution_policy_json",
+            json!({"image": image, "log_group": "/failoverd/web", "region": "eu-west-1", "files": files, "secrets": secrets}),
+        ),
+        (
+            "boot",
+            "instance_policy_json",
+            json!({"name": "web", "binary": binary, "region": "eu-west-1", "files": files, "secrets": secrets}),
+        ),
+    ] {
+        let made = Module::of(module, &inputs).output(output);
+        let document = made.as_str().unwrap();
+        assert!(
+            document.contains("secret:slack-AbCdEf") && document.contains("parameter/failoverd/token"),
+            "{document}"
+        );
+        assert_eq!(found(document), "", "{document}");
     }
 }

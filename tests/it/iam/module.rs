@@ -22,15 +22,20 @@ pub struct Module {
 impl Module {
     /// Applied with these inputs.
     pub fn applied(inputs: &Value) -> Module {
-        let module = Module::with(inputs);
+        Module::of("policy", inputs)
+    }
+
+    /// A module without a provider, applied with these inputs.
+    pub fn of(name: &str, inputs: &Value) -> Module {
+        let module = Module::with(name, inputs);
         let made = module.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
         assert!(made.status.success(), "{inputs:#}\n{}", text(&made));
         module
     }
 
-    fn with(inputs: &Value) -> Module {
+    fn with(name: &str, inputs: &Value) -> Module {
         let module = Module { dir: tempfile::tempdir().unwrap() };
-        copy(&root().join("terraform/modules/policy"), module.dir.path());
+        copy(&root().join("terraform/modules").join(name), module.dir.path());
         std::fs::write(module.dir.path().join("inputs.auto.tfvars.json"), inputs.to_string()).unwrap();
         module
     }
@@ -76,7 +81,7 @@ impl Module {
         String::from_utf8(out.stdout).unwrap()
     }
 
-    fn output(&self, name: &str) -> Value {
+    pub fn output(&self, name: &str) -> Value {
         serde_json::from_slice(&self.terraform(&["output", "-json", name]).stdout).unwrap()
     }
 
@@ -110,11 +115,11 @@ pub fn zone(id: &str, name: &str, records: Value) -> Value {
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() && entry.file_name() == "tests" {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if source.is_dir() && !name.starts_with('.') {
             std::fs::create_dir(&target).unwrap();
             copy(&source, &target);
-        } else if entry.file_name().to_string_lossy().ends_with(".hcl") || source.extension().is_some_and(|e| e == "tf")
-        {
+        } else if source.is_file() && !name.starts_with('.') && !name.contains(".tfstate") {
             std::fs::copy(source, target).unwrap();
         }
     }
@@ -224,7 +229,7 @@ fn what_cannot_be_is_refused_with_a_sentence() {
             "Call this module once for each zone (for_each)",
         ),
     ] {
-        let out = Module::with(&inputs).terraform(&["plan", "-input=false", "-no-color"]);
+        let out = Module::with("policy", &inputs).terraform(&["plan", "-input=false", "-no-color"]);
         // Terraform wraps its lines.
         let told = text(&out).split_whitespace().filter(|w| *w != "│").collect::<Vec<_>>().join(" ");
         assert!(!out.status.success() && told.contains(said), "{said}: {told}");

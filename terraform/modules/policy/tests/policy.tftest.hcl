@@ -220,6 +220,24 @@ run "seventy_do_inline" {
   }
 }
 
+run "unless_others_need_the_room" {
+  command = plan
+  variables {
+    zones  = [{ id = "Z1", name = "example.com", records = [for n in range(70) : { name = "service-${n}.example.com" }] }]
+    attach = "inline"
+    beside = 2048
+  }
+  expect_failures = [output.policy_json]
+}
+
+run "more_room_than_there_is" {
+  command = plan
+  variables {
+    beside = 10240
+  }
+  expect_failures = [var.beside]
+}
+
 run "a_writer_needs_records" {
   command = plan
   variables {

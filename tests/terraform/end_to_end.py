@@ -402,47 +402,45 @@ def main():
     kinds = move_all(route53, zone)
     if kinds != 9:
         fail(f"A and AAAA of three names, a CNAME and two aliases make 9 records, not {kinds}")
-    # Side by side, each from a copy of configuration and state.
-    bare = copy_of(root, "bare")
+    # Side by side, each with a copy of configuration and state. The third is the README's way out of the protection.
+    bare, unprotected = copy_of(root, "bare"), copy_of(root, "unprotected")
     records = bare.parent / "terraform/modules/records/main.tf"
     records.write_text(re.sub(r"^\s*ignore_changes.*\n", "", records.read_text(), flags=re.M))
-    plans = {
-        "as it is": begin_plan("plan-after-failover", root),
-        "without ignore_changes": begin_plan("plan-without-ignore-changes", bare),
-    }
-    code, said = ended(plans["as it is"])
+    of = "module.kept.module.records.aws_route53_record"
+    code, said = terraform("state-mv", unprotected, "state", "mv", f"{of}.protected", f"{of}.plain")
+    if code:
+        fail(said)
+    (unprotected / "main.tf").write_text(ROOT.replace('name    = "kept"', 'name    = "kept"\n  protect_records = false'))
+    as_it_is = begin_plan("plan-after-failover", root)
+    without = begin_plan("plan-without-ignore-changes", bare)
+    destroyed = begin_plan("plan-destroy", copy_of(root, "destroyed"), "-destroy", "-target=module.kept")
+    freed = begin_plan("plan-unprotected", unprotected, "-target=module.kept")
+    passed = Process("once", [FAILOVERD, "-c", config, "--log", "json", "once", "--deadline", "20s"], environment())
+
+    code, said = ended(as_it_is)
     if code != 0:
         fail(f"after the failover Terraform wants to change something, the plan ended with {code}:\n{errors_of(said)}")
     say("plan -detailed-exitcode after the failover, and after a move of A, AAAA, CNAME, alias, wildcard and apex: 0")
-    code, said = ended(plans["without ignore_changes"])
+    code, said = ended(without)
     if code != 2 or any(f"module.web.module.records.aws_route53_record.{name}[" not in said for name in ("plain", "fence")):
         fail(f"without ignore_changes the plan should write record and fence back, it ended with {code}:\n{said}")
     say("the same plan without ignore_changes: 2, it would write record and fence back")
-
-    protected = begin_plan("plan-destroy", root, "-destroy")
-    passed = Process("once", [FAILOVERD, "-c", config, "--log", "json", "once", "--deadline", "20s"], environment())
     passed.end()
     lines = [json.loads(line) for line in passed.said().splitlines() if line.startswith("{")]
     if not [line for line in lines if line.get("message") == "pass ended" and line.get("exit") == 0]:
         fail(f"no line that the metric filter of passes counts:\n{passed.said()}")
-    code, said = ended(protected)
-    if code != 1 or "module.kept.module.records.aws_route53_record.protected" not in said or "Instance cannot be destroyed" not in said:
-        fail(f"a protected record may be destroyed, plan -destroy ended with {code}:\n{said}")
-    say("plan -destroy of protected records: refused; a pass says that it ended, and how")
-
-    # The README's way out of the protection: moved in the state, nothing changes.
-    of = "module.kept.module.records.aws_route53_record"
-    code, said = terraform("state-mv", root, "state", "mv", f"{of}.protected", f"{of}.plain")
-    if code:
-        fail(said)
-    (root / "main.tf").write_text(ROOT.replace('name    = "kept"', 'name    = "kept"\n  protect_records = false'))
-    code, said = ended(begin_plan("plan-unprotected", root))
-    if code != 0:
-        fail(f"a record that lost its protection by `state mv` should stay as it is:\n{said}")
-    say("protection taken off by state mv: plan 0")
+    say("a pass says that it ended, and how")
 
     # The provider waits half a minute for each change of Route 53; the zone says earlier that both are gone.
     destroy = Process("destroy", ["terraform", f"-chdir={root}", "destroy", "-target=module.web", "-auto-approve", "-input=false", "-no-color"])
+    code, said = ended(destroyed)
+    if code != 1 or f"{of}.protected" not in said or "Instance cannot be destroyed" not in said:
+        fail(f"a protected record may be destroyed, plan -destroy ended with {code}:\n{said}")
+    say("plan -destroy of protected records: refused")
+    code, said = ended(freed)
+    if code != 0:
+        fail(f"a record that lost its protection by `state mv` should stay as it is, the plan ended with {code}:\n{errors_of(said)}")
+    say("protection taken off by state mv: 0")
     gone = lambda: not values(route53, zone, WWW, "A") and not values(route53, zone, FENCE, "TXT")
     wait("record and fence are destroyed together", gone, patience=60, also=destroy.said)
     services = ecs.describe_services(cluster="web", services=["web"])["services"]

@@ -1,9 +1,9 @@
 //! `failoverd release`: gives a managed record up, or retires a fence that no policy manages.
 
-use crate::control::client::{AskError, ask};
+use crate::control::client::{AskError, ask, person};
 use crate::control::protocol::{Answer, Request};
 use crate::domain::{RecordName, ZoneId, ZoneRef};
-use crate::runtime::orphan::{RetireError, retire};
+use crate::runtime::orphan::{RetireError, Said, retire};
 
 use super::operate::{Errand, Follow, carry_out};
 use super::output::data;
@@ -25,6 +25,10 @@ pub struct Args {
     #[arg(long, value_name = "ZONE", requires = "orphan")]
     zone: Option<String>,
 
+    /// No instance manages the orphan's record, although another one wrote its fence
+    #[arg(long, requires = "orphan")]
+    nobody_manages_it: bool,
+
     /// Why, for those who find it later
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -36,12 +40,15 @@ pub async fn run(context: &Context, args: Args) -> Done {
             let request = Request::Release { policy, reason: args.reason };
             carry_out(context, Errand { follow: Follow::Fence, ..Errand::brief(request) }).await
         }
-        (None, Some(record)) => orphan(context, &record, args.zone.as_deref()).await,
+        (None, Some(record)) => {
+            let said = Said { by: person(), reason: args.reason, nobody_manages_it: args.nobody_manages_it };
+            orphan(context, &record, args.zone.as_deref(), said).await
+        }
         (None, None) => Err(Failure::error("name a policy, or a record with --orphan").next("failoverd doctor")),
     }
 }
 
-async fn orphan(context: &Context, record: &RecordName, zone: Option<&str>) -> Done {
+async fn orphan(context: &Context, record: &RecordName, zone: Option<&str>, said: Said) -> Done {
     let reach = context.reach()?;
     // A daemon may still run with a policy that the files have no more.
     match ask(&reach.state, Request::Status { policy: None }).await {
@@ -60,17 +67,23 @@ async fn orphan(context: &Context, record: &RecordName, zone: Option<&str>) -> D
         Ok(name) if text.contains('.') => ZoneRef { name: Some(name), id: None },
         _ => ZoneRef { name: None, id: Some(ZoneId::new(text)) },
     });
-    match retire(reach.valid()?, record, zone.as_ref()).await {
+    match retire(reach.valid()?, record, zone.as_ref(), said).await {
         Ok(text) => {
             data(&format!("{text}\n"));
             Ok(Exit::Ok)
         }
         Err(error) => {
+            let error = match error {
+                RetireError::Start(error) => return Err(error.into()),
+                RetireError::Daemon(error) => return Err(super::ask_failed(error)),
+                error => error,
+            };
             let exit = match &error {
                 RetireError::Connect(_) => Exit::Config,
                 RetireError::Refused(_) => Exit::Refused,
                 RetireError::Provider(_) => Exit::Provider,
                 RetireError::Unknown(_) => Exit::Blind,
+                RetireError::Start(_) | RetireError::Daemon(_) | RetireError::Journal(_) => Exit::Error,
             };
             Err(Failure::new(exit, error).next("failoverd doctor"))
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::UnixMs;
 use crate::engine::intent::Kind;
 use crate::engine::journal::Transition;
+use crate::engine::orphan::OrphanNote;
 use crate::engine::report::Report;
 use crate::engine::zone::RecordRead;
 
@@ -131,6 +132,10 @@ pub enum Request {
         to: Vec<String>,
         reason: String,
     },
+    /// A person retires a fence that no policy manages; to be journalled and told.
+    OrphanNoted {
+        note: OrphanNote,
+    },
     /// Carries a saved plan out; its hash and age are checked by whoever asks.
     Apply {
         policy: String,
@@ -144,7 +149,7 @@ impl Request {
     /// The one policy a request is about.
     pub fn subject(&self) -> Option<&str> {
         match self {
-            Request::Ping | Request::Examine => None,
+            Request::Ping | Request::Examine | Request::OrphanNoted { .. } => None,
             Request::Status { policy }
             | Request::History { policy, .. }
             | Request::Freeze { policy, .. }

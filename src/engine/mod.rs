@@ -22,6 +22,7 @@ pub mod journal;
 mod live;
 pub mod notice;
 pub mod obstacle;
+pub mod orphan;
 mod own;
 mod peer;
 pub mod plan;

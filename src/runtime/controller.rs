@@ -487,6 +487,12 @@ impl Controller {
 
     fn asked(&mut self, asked: Asked) {
         let Asked { request, by, answer } = asked;
+        if let Request::OrphanNoted { note } = &request {
+            self.fleet.orphan_noted(self.clock.now(), note, &by, &mut self.actions);
+            self.drain();
+            let _ = answer.send(Answer::Accepted { text: "noted".into() });
+            return;
+        }
         let command = match self.command(request, by) {
             Ok(command) => command,
             Err(at_once) => {

@@ -111,6 +111,7 @@ fn about(
         Request::Ping
         | Request::Status { .. }
         | Request::Examine
+        | Request::OrphanNoted { .. }
         | Request::Explain { .. }
         | Request::History { .. }
         | Request::Freeze { .. }

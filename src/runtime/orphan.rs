@@ -3,25 +3,35 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
+use crate::control::client::{AskError, ask};
+use crate::control::protocol::{Answer, Request};
 use crate::dns::ZoneReader;
 use crate::dns::route53::ConnectError;
+use crate::domain::time::human;
 use crate::domain::{RecordName, UnixMs, ZoneRef};
 use crate::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, fence_name, quote, unquote};
 use crate::engine::intent::Kind;
+use crate::engine::orphan::{OrphanNote, OrphanStage};
 use crate::engine::zone::{
     ApiError, Change, ChangeOp, ChangeStatus, Data, LiveSet, RefusedCode, WriteAnswer, ZoneInfo,
 };
 
-use super::assembly;
-use super::clock::wall;
+use crate::store;
+
+use super::assembly::{self, StartError};
+use super::clock::{Clock, wall};
+use super::durable::Durable;
 use super::executor::Executor;
 use super::run_id::run_id;
 
 /// How long one retirement may take, INSYNC included.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long receivers are waited for: a person waits for the prompt.
+const NOTICES: Duration = Duration::from_secs(5);
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// A fence as it stands in a zone.
@@ -45,6 +55,12 @@ pub enum RetireError {
     Refused(String),
     #[error("the provider gave no usable answer: {0}")]
     Provider(String),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Daemon(#[from] AskError),
+    #[error("nothing was written, since it could not be journalled: {0}")]
+    Journal(String),
     #[error("{0}")]
     Unknown(String),
 }
@@ -79,8 +95,78 @@ fn value_of(set: &LiveSet) -> Result<FenceValue, String> {
     }
 }
 
+/// What a person says about the retirement.
+pub struct Said {
+    pub by: String,
+    pub reason: String,
+    /// No instance manages the record, whoever wrote its fence.
+    pub nobody_manages_it: bool,
+}
+
+/// Who keeps the journal: the daemon of this state file, or this process.
+enum Ledger<'a> {
+    Daemon(&'a Config),
+    Here { config: &'a Config, durable: Durable },
+}
+
+impl<'a> Ledger<'a> {
+    async fn open(config: &'a Config) -> Result<Ledger<'a>, RetireError> {
+        match ask(&config.state, Request::Ping).await {
+            Ok(_) => Ok(Ledger::Daemon(config)),
+            Err(AskError::NoDaemon(_)) => Ok(Ledger::Here { config, durable: Durable::open(config)? }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nothing is written before this is durable, or with the daemon on its way there.
+    async fn note(&self, note: OrphanNote, by: &str) -> Result<(), RetireError> {
+        match self {
+            Ledger::Daemon(config) => match ask(&config.state, Request::OrphanNoted { note }).await? {
+                Answer::Accepted { .. } => Ok(()),
+                _ => {
+                    Err(RetireError::Refused("the daemon cannot note it; use the failoverd of the same release".into()))
+                }
+            },
+            Ledger::Here { config, durable } => {
+                let mut to: Vec<_> = config.policies.iter().flat_map(|p| p.notify.iter().cloned()).collect();
+                to.sort();
+                to.dedup();
+                let entry = note.entry(&config.settings, to, by, Clock::start().now());
+                let (done, kept) = oneshot::channel();
+                durable.keeper().commit(
+                    0,
+                    entry,
+                    Box::new(move |result| {
+                        let _ = done.send(result);
+                    }),
+                );
+                match kept.await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(why)) => Err(RetireError::Journal(why)),
+                    Err(_) => Err(RetireError::Journal("the store is gone".into())),
+                }
+            }
+        }
+    }
+
+    async fn close(self) {
+        if let Ledger::Here { durable, .. } = self {
+            let left = durable.flush_notices(NOTICES).await;
+            if left > 0 {
+                tracing::warn!(left, "not everybody could be told yet; `failoverd run` or `once` goes on");
+            }
+            durable.close().await;
+        }
+    }
+}
+
 /// Marks the fence of `record` released; the answer is a sentence for people.
-pub async fn retire(config: &Config, record: &RecordName, zone: Option<&ZoneRef>) -> Result<String, RetireError> {
+pub async fn retire(
+    config: &Config,
+    record: &RecordName,
+    zone: Option<&ZoneRef>,
+    person: Said,
+) -> Result<String, RetireError> {
     if let Some(policy) = config.policies.iter().find(|p| p.records.contains(record)) {
         return Err(RetireError::Refused(format!(
             "{record} is managed by policy {0}: its fence is no orphan; to give the record up: failoverd release {0}",
@@ -107,6 +193,16 @@ pub async fn retire(config: &Config, record: &RecordName, zone: Option<&ZoneRef>
             old.cluster, old.instance, old.policy, settings.cluster
         )));
     }
+    let writer = format!("{}/{}", old.cluster, old.instance);
+    let ago = human(Duration::from_secs(wall().since(old.written).as_secs()));
+    if !is_our_own(config, &old) && !person.nobody_manages_it {
+        return Err(RetireError::Refused(format!(
+            "the fence of {record} was written by {writer} {ago} ago, which this instance ({}/{}) and its state file \
+             know nothing of: that one, or another with other files, may manage the record still; look there \
+             (failoverd status), and when nobody does: failoverd release --orphan {record} --nobody-manages-it",
+            settings.cluster, settings.instance
+        )));
+    }
     let new = FenceValue {
         epoch: old.epoch.next(),
         instance: settings.instance.clone(),
@@ -117,11 +213,35 @@ pub async fn retire(config: &Config, record: &RecordName, zone: Option<&ZoneRef>
         until: UnixMs(0),
         ..old.clone()
     };
-    place.write(&executor, &raw, &new).await?;
-    Ok(format!(
-        "{record}: released at epoch {} (it was policy {}, last written by {}/{} at {})",
-        new.epoch, old.policy, old.cluster, old.instance, old.written
-    ))
+    let note = |stage| OrphanNote {
+        record: record.clone(),
+        policy: old.policy.clone(),
+        attempt: new.attempt.clone(),
+        reason: person.reason.clone(),
+        stage,
+    };
+    let ledger = Ledger::open(config).await?;
+    ledger.note(note(OrphanStage::Begun), &person.by).await?;
+    let written = place.write(&executor, &raw, &new).await;
+    let before = format!("policy {}, last written by {writer} at {}", old.policy, old.written);
+    let stage = match &written {
+        Ok(()) => OrphanStage::Released { before: before.clone() },
+        Err(error) => OrphanStage::Failed { why: error.to_string() },
+    };
+    let noted = ledger.note(note(stage), &person.by).await;
+    ledger.close().await;
+    written?;
+    if let Err(error) = noted {
+        tracing::warn!("released, but not journalled: {error}");
+    }
+    Ok(format!("{record}: released at epoch {} (it was {before})", new.epoch))
+}
+
+/// This very state file knows the write: no other instance can manage the record by it.
+pub fn is_our_own(config: &Config, value: &FenceValue) -> bool {
+    let known = || store::open_read_only(&config.state).and_then(|view| view.restored()).ok();
+    let snapshots = (value.instance == config.settings.instance).then(known).flatten().map(|r| r.snapshots);
+    snapshots.is_some_and(|list| list.iter().any(|s| s.policy == value.policy && s.epoch >= value.epoch))
 }
 
 /// The zone that holds `record`: the one named, else the longest of those configured.

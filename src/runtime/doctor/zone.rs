@@ -13,7 +13,7 @@ use crate::engine::journal::Restored;
 use crate::engine::report::Obstacle;
 use crate::engine::zone::{ApiError, ApiErrorKind, ZoneInfo};
 use crate::runtime::controller::Controller;
-use crate::runtime::orphan::{Standing, fences};
+use crate::runtime::orphan::{Standing, fences, is_our_own};
 
 use super::finding::{Finding, FindingId as Id};
 
@@ -116,5 +116,13 @@ fn astray(config: &Config, standing: &Standing, now: UnixMs) -> Option<Finding> 
         "no policy manages {record}, which has a fence of policy {}; last written by {}/{} {ago} ago, epoch {}",
         value.policy, value.cluster, value.instance, value.epoch
     );
-    Some(Finding::new(Id::Orphan, text, format!("failoverd release --orphan {record}")).at(record))
+    let release = format!("failoverd release --orphan {record}");
+    let next = match is_our_own(config, value) {
+        true => release,
+        false => format!(
+            "look on {}/{} whether it manages it; when nobody does: {release} --nobody-manages-it",
+            value.cluster, value.instance
+        ),
+    };
+    Some(Finding::new(Id::Orphan, text, next).at(record))
 }

@@ -3,8 +3,8 @@
 use rustix::process::Signal;
 
 use super::place::Place;
-use crate::real::dig;
-use crate::real::wait_until;
+use crate::real::sink::Sink;
+use crate::real::{dig, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orphan_is_found_named_and_retired_and_nothing_else_is() {
@@ -33,8 +33,14 @@ async fn an_orphan_is_found_named_and_retired_and_nothing_else_is() {
     assert!(refused.err.contains("belongs to blue/b"), "{}", refused.err);
     assert_eq!(place.writes(), before, "what is refused is not written");
 
-    place.expect(&["release", "--orphan", "old.example.com"], 0);
+    let refused = place.expect(&["release", "--orphan", "old.example.com"], 3);
+    assert!(refused.err.contains("written by default/b") && refused.err.contains("--nobody-manages-it"), "{refused:?}");
+    assert_eq!(place.writes(), before, "another instance may manage it with other files");
+    let sure = ["release", "--orphan", "old.example.com", "--nobody-manages-it", "--reason", "the shop is closed"];
+    place.expect(&sure, 0);
     assert_eq!(place.writes(), before + 1);
+    let history = place.expect(&["history", "gone"], 0).out;
+    assert!(history.contains("released") && history.contains("the shop is closed"), "{history}");
     let fence = dig(place.sandbox.dns_addr(), "old._failoverd.example.com", "TXT").join("");
     assert!(fence.contains("e=8 p=gone") && fence.contains("k=release") && fence.contains("m=released"), "{fence}");
     place.expect(&["doctor"], 0);
@@ -91,4 +97,54 @@ async fn a_reload_that_drops_what_is_published_is_refused_until_it_is_given_up()
     });
     assert!(!place.say(&["status"]).out.contains("api"));
     assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_of_this_very_state_file_is_retired_beside_the_daemon_journalled_and_told() {
+    let place = Place::new().await;
+    let sink = Sink::start();
+    let main = place.path().join("failoverd.toml");
+    let ops = format!("[[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = \"{}\"\n", sink.url());
+    std::fs::write(&main, std::fs::read_to_string(&main).unwrap() + &ops).unwrap();
+    let web = place.path().join("policies/web.toml");
+    let text = std::fs::read_to_string(&web).unwrap() + "[notify]\nto = [\"ops\"]\n";
+    std::fs::write(&web, &text).unwrap();
+    let shop = place.path().join("policies/shop.toml");
+    std::fs::write(&shop, text.replace("www.example.com", "shop.example.com")).unwrap();
+    place.sandbox.put(&format!("shop.example.com 30 A {}", place.east.ip())).await.unwrap();
+    place.expect(&["once"], 0);
+    std::fs::remove_file(&shop).unwrap();
+    let found = place.expect(&["doctor"], 1).out;
+    assert!(found.contains("next  failoverd release --orphan shop.example.com\n"), "its own needs no word: {found}");
+
+    // A copy of the fence under another record is not what this state file wrote.
+    let fence = dig(place.sandbox.dns_addr(), "shop._failoverd.example.com", "TXT").join("");
+    let stranger = fence.replace("e=1 ", "e=9 ");
+    place.sandbox.put(&format!("copy._failoverd.example.com 60 TXT {stranger}")).await.unwrap();
+    place.expect(&["release", "--orphan", "copy.example.com"], 3);
+
+    let mut daemon = place.daemon(&["run"]);
+    let before = place.writes();
+    place.expect(&["release", "--orphan", "shop.example.com", "--reason", "the shop is closed"], 0);
+    assert_eq!(place.writes(), before + 1);
+    let history = || place.expect(&["history", "shop"], 0).out;
+    wait_until("journalled", || history().contains("was released by") && history().contains("the shop is closed"));
+    sink.wait("told", |n| n["data"]["title"] == "shop.example.com: an orphaned fence was released");
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_journalled_is_not_written() {
+    let place = Place::new().await;
+    place.expect(&["once"], 0);
+    place.put_fence("old", "default", "gone").await;
+    let before = place.writes();
+    let line = ["release", "--orphan", "old.example.com", "--nobody-manages-it"];
+    let lock = failoverd::store::lock(&place.path().join("failoverd.db")).unwrap();
+    let said = place.expect(&line, 1);
+    assert!(said.err.contains("in use by process"), "{}", said.err);
+    assert_eq!(place.writes(), before);
+    drop(lock);
+    place.expect(&line, 0);
+    assert_eq!(place.writes(), before + 1);
 }

@@ -9,7 +9,9 @@ use crate::domain::time::human;
 use crate::domain::{Content, Health, TargetName, UnixMs};
 use crate::engine::intent::Kind;
 use crate::engine::journal::{PolicySnapshot, RehearsalSnapshot, Transition};
-use crate::engine::report::{BrakesReport, LiveState, MovePhase, MoveReport, Obstacle, Refusal, Report, TargetReport};
+use crate::engine::report::{
+    BrakesReport, LiveState, MovePhase, MoveReport, Obstacle, Refusal, Report, TargetReport, Tonight,
+};
 
 use super::output::{Cell, health_style, paint, state_style, table, word};
 
@@ -179,6 +181,7 @@ pub fn explain(report: &Report) -> String {
     }
     block(&mut text, "refused", &report.refusals.iter().map(refusal).collect::<Vec<_>>());
     block(&mut text, "needs", &needs(report));
+    block(&mut text, "tonight", &report.tonight.iter().flat_map(tonight).collect::<Vec<_>>());
     block(&mut text, "limits", &limits(&report.brakes));
     let drained = report.targets.iter().filter_map(|t| t.drained.as_ref().map(|why| format!("{} {why}", t.name)));
     block(&mut text, "drained", &drained.collect::<Vec<_>>());
@@ -201,6 +204,15 @@ pub fn explain(report: &Report) -> String {
     let detail = report.rehearsal.as_ref().map(|r| format!(": {}", r.detail)).unwrap_or_default();
     let _ = writeln!(text, "  rehearsed {}{detail}", rehearsal(report.rehearsal.as_ref(), report.at));
     text
+}
+
+/// Where the failover would go if what is published died now, or what would refuse it.
+fn tonight(tonight: &Tonight) -> Vec<String> {
+    if tonight.is_sent() {
+        return vec![format!("were the live target to die, a failover to {} would be sent", joined(&tonight.to))];
+    }
+    let refused = |r: &Refusal| format!("were the live target to die: {}", refusal(r));
+    tonight.refusals.iter().map(refused).collect()
 }
 
 /// What a move would need while the record is not ours to move.

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use crate::domain::{Check, DownReason, Health, Now, Outcome, PolicyIdx, Tick};
+use crate::domain::{Check, DownReason, Health, Members, Now, Outcome, PolicyIdx, TargetIdx, Tick};
 
 use super::fleet::Fleet;
 use super::guard::{At, refusals};
 use super::health::TargetHealth;
 use super::intent::Kind;
-use super::report::{Rule, Tonight};
+use super::report::{Refusal, Rule, Tonight};
 use super::select::{Want, best_set, wanted};
 use super::state::{Doubt, PolicyState, Shared};
 
@@ -21,9 +21,25 @@ impl Fleet {
     }
 }
 
-/// What waits for an outcome now is left out: it is over when the night comes.
+/// What waits for an outcome now is left out: it is over when the night comes. Of several answers each
+/// is also asked about alone: a dead member that would stay is a failover that is not made.
 fn tonight(p: &PolicyState, shared: &Shared, now: Now) -> Tonight {
-    let (died, then) = died(p, now);
+    let published: Vec<TargetIdx> = p.published().into_iter().flat_map(Members::iter).collect();
+    let mut all = if_died(p, shared, now, &published);
+    for one in published.iter().filter(|_| published.len() > 1) {
+        let alone = if_died(p, shared, now, &[*one]);
+        for refusal in alone.refusals {
+            if all.refusals.iter().all(|known| known.rule != refusal.rule) {
+                let text = format!("if only {} died: {}", p.name_of(*one), refusal.text);
+                all.refusals.push(Refusal { text, ..refusal });
+            }
+        }
+    }
+    all
+}
+
+fn if_died(p: &PolicyState, shared: &Shared, now: Now, dead: &[TargetIdx]) -> Tonight {
+    let (died, then) = died(p, now, dead);
     // What is not read as targets of ours cannot die; the failover that it stops is asked for all the same.
     let want = wanted(&died, shared, then)
         .filter(|w| w.kind != Kind::Adopt)
@@ -38,8 +54,8 @@ fn tonight(p: &PolicyState, shared: &Shared, now: Now) -> Tonight {
     Tonight { to: want.to.as_ref().map(|to| p.policy.names(to)).unwrap_or_default(), refusals: found }
 }
 
-/// The policy when its published targets have been confirmed down, and when that is.
-fn died(p: &PolicyState, now: Now) -> (PolicyState, Tick) {
+/// The policy when `dead` have been confirmed down, and when that is.
+fn died(p: &PolicyState, now: Now, dead: &[TargetIdx]) -> (PolicyState, Tick) {
     let mut died = PolicyState::new(p.idx, p.zone, p.policy.clone(), None, now);
     died.live = p.live.as_read();
     died.brakes = p.brakes.clone();
@@ -49,12 +65,11 @@ fn died(p: &PolicyState, now: Now) -> (PolicyState, Tick) {
     died.write_trouble.clone_from(&p.write_trouble);
     died.known_epoch = p.known_epoch;
     let takes = |check: &Check| check.confirm.max(check.fast_interval * check.fall.saturating_sub(1));
-    let published = p.policy.indices().filter(|i| p.is_published(*i));
-    let longest = published.filter_map(|i| p.policy.target(i)).map(|t| takes(&t.check)).max();
+    let longest = dead.iter().filter_map(|i| p.policy.target(*i)).map(|t| takes(&t.check)).max();
     let then = now.mono + longest.unwrap_or(Duration::ZERO);
     for (idx, target) in p.policy.indices().zip(&p.policy.targets) {
         let Some(health) = died.health.get_mut(idx.index()) else { continue };
-        if p.is_published(idx) {
+        if dead.contains(&idx) {
             fail(health, &target.check, now.mono, then);
         } else if health.state() == Health::Up {
             prove(health, &target.check, now.mono, then);

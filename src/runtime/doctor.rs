@@ -102,6 +102,7 @@ pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, St
     findings.extend(fleet(config));
     let daemon = ask(&config.state, Request::Examine).await;
     let (stated, says) = daemon_says(config, &status, daemon);
+    findings.extend(state::clock(&restored, status.at));
     findings.extend(state::open_intents(&restored, status.at, says.is_some()));
     findings.extend(stated);
     let mut findings = one_for_all(findings, status.reports.len());

@@ -1,6 +1,8 @@
 //! What `doctor` can find: every id with its severity, its meaning and why it matters, in one table.
 //! The ids are a contract, others script against them and the manual lists them. Finds nothing itself.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 
 use crate::domain::{PolicyId, TargetName};
@@ -43,6 +45,9 @@ pub struct Finding {
     /// What to type or do.
     pub next: String,
 }
+
+/// What was written this much later than now was written by another clock.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(5 * 60);
 
 /// Longest text of a finding, characters: names and messages come from outside.
 const LONGEST: usize = 600;

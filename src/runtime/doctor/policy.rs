@@ -7,10 +7,7 @@ use crate::domain::time::human;
 use crate::domain::{Health, Outcome, PolicyId, UnixMs};
 use crate::engine::report::{LiveState, RecordFence, Refusal, Report, Rule, Standing, TargetReport};
 
-use super::finding::{Finding, FindingId as Id};
-
-/// A fence written this much later than now was written by another clock.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5 * 60);
+use super::finding::{CLOCKS_DIFFER, Finding, FindingId as Id};
 
 /// What the fleet's findings say already and a policy's need not repeat.
 #[derive(Clone, Copy, Debug, Default)]

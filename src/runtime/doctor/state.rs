@@ -8,7 +8,7 @@ use crate::domain::time::human;
 use crate::engine::journal::Restored;
 use crate::store;
 
-use super::finding::{Finding, FindingId as Id};
+use super::finding::{CLOCKS_DIFFER, Finding, FindingId as Id};
 
 /// A write that is signed can still apply for this long, and its daemon may still follow it.
 const YOUNG: Duration = Duration::from_secs(20 * 60);
@@ -52,6 +52,13 @@ pub fn remembered(config: &Config) -> (Restored, Vec<Finding>) {
     }
     found.dedup();
     (restored, found)
+}
+
+/// A snapshot of a time that is still to come: the clock was set back, or was wrong.
+pub fn clock(restored: &Restored, now: UnixMs) -> Option<Finding> {
+    let ahead = restored.snapshots.iter().map(|s| s.at.since(now)).max().filter(|ahead| *ahead > CLOCKS_DIFFER)?;
+    let text = format!("the state file was written {} from now", human(Duration::from_secs(ahead.as_secs())));
+    Some(Finding::new(Id::ClockOff, text, "set the clock of this machine (chronyc tracking)"))
 }
 
 /// Writes without an outcome. `daemon`: one runs, and follows what is young.

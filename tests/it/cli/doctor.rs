@@ -4,6 +4,7 @@ mod golden;
 mod world;
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use failoverd::domain::UnixMs;
 use failoverd::engine::journal::{DrainSnapshot, FreezeSnapshot, PolicySnapshot, RehearsalSnapshot};
@@ -11,8 +12,8 @@ use failoverd::runtime::doctor::KNOWN;
 use failoverd::sandbox::Fault;
 
 use super::place::Place;
-use crate::real::wait_until;
-use crate::servers::Mode;
+use crate::real::{own_addresses, wait_until};
+use crate::servers::{Mode, Target};
 use world::{API, World, now};
 
 /// A fence's value and what becomes of it; nothing: it is deleted.
@@ -125,6 +126,7 @@ async fn what_the_state_file_remembers_is_found() {
         (|s| s.drained = vec![drained("west", false)], &["standbys-drained"]),
         (|s| s.drained = vec![drained("west", true)], &["drained-for-good", "standbys-drained"]),
         (|s| s.zone.id = Some(failoverd::domain::ZoneId::new("ZOLD")), &["zone-recreated"]),
+        (|s| s.at = now() + std::time::Duration::from_secs(3600), &["clock-off"]),
         (|s| s.rehearsal = Some(rehearsed(1, false)), &["rehearsal-failed"]),
         (|s| s.rehearsal = Some(rehearsed(3 * 31, true)), &["rehearsal-late"]),
         (|s| s.rehearsal = Some(rehearsed(1, true)), &[]),
@@ -227,6 +229,8 @@ async fn a_daemon_that_would_not_do_it_is_found() {
     wait_until("steady", || place.say(&["status"]).out.contains("steady"));
     wait_until("west", || place.say(&["status"]).out.contains("west up"));
     let said = world.found_with_daemon(&[], 0, "it would");
+    let explained = place.expect(&["explain", "web"], 0).out;
+    assert!(explained.contains("were the live target to die, a failover to west would be sent"), "{explained}");
     assert!(said.out.contains("fine: a failover tonight would be sent for 1 of 1 policy"), "{}", said.out);
     let kept = world.edit("policies/web.toml", "ttl = 30", "ttl = 31");
     world.found_with_daemon(&["drift", "not-reloaded"], 1, "it was not reloaded");
@@ -257,4 +261,58 @@ async fn the_document_is_bounded_versioned_and_every_id_is_listed() {
             assert!(!finding[key].as_str().unwrap().is_empty(), "{finding}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_of_the_fleet_is_one_finding_and_of_one_policy_its_own() {
+    let world = World::adopted().await;
+    let place = &world.place;
+    let shop = std::fs::read_to_string(place.path().join("policies/web.toml")).unwrap();
+    let shop = shop.replace("[\"www.example.com\", \"api.example.com\"]", "[\"shop.example.com\"]");
+    std::fs::write(place.path().join("policies/shop.toml"), shop).unwrap();
+    place.sandbox.put(&world.east_at("shop")).await.unwrap();
+    place.expect(&["once"], 0);
+    let frozen = || {
+        let said = place.say(&["doctor", "-o", "json"]);
+        let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let findings = document["findings"].as_array().unwrap().clone();
+        let frozen: Vec<serde_json::Value> = findings.into_iter().filter(|f| f["id"] == "frozen").collect();
+        frozen
+    };
+    assert_eq!(frozen().len(), 0);
+    place.expect(&["freeze", "--reason", "a quiet night"], 0);
+    let all = frozen();
+    assert_eq!((all.len(), all[0]["policy"].is_null()), (1, true), "{all:?}");
+    let text = all[0]["text"].as_str().unwrap();
+    assert!(text.contains("all 2 policies") && text.contains("a quiet night"), "{text}");
+    place.expect(&["unfreeze", "shop", "--reason", "day"], 0);
+    let one = frozen();
+    assert_eq!((one.len(), &one[0]["policy"]), (1, &"web".into()), "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_answers_each_is_asked_about_alone() {
+    let world = World::new().await;
+    let place = &world.place;
+    let south = IpAddr::V4(own_addresses().next().unwrap());
+    let south = Target::start_at(SocketAddr::new(south, place.east.port())).await;
+    let file = place.path().join("policies/web.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("priority = 2", "priority = 1");
+    let third = format!("[[target]]\nname = \"south\"\naddresses = [\"{}\"]\npriority = 2\n[failback]", south.ip());
+    let text = text.replace("[failback]", &third);
+    let write = |least: u32| {
+        std::fs::write(&file, format!("answers = 2\nmin_active = {least}\n{text}")).unwrap();
+        place.expect(&["once"], 0);
+    };
+    for label in ["www", API] {
+        let both = format!("{label}.example.com 30 A {} , {}", place.east.ip(), place.west.ip());
+        place.sandbox.put(&both).await.unwrap();
+    }
+    write(1);
+    world.found(&[], 0, "south when both die, the other when one does");
+    write(2);
+    let said = world.found(&["no-candidate"], 1, "one that dies would stay: one alone is not enough anywhere");
+    assert!(said.out.contains("if only east died"), "{}", said.out);
+    let explained = place.expect(&["explain", "web"], 0).out;
+    assert!(explained.contains("wanted   nothing"), "{explained}");
 }

@@ -6,4 +6,5 @@ mod mass;
 mod pass;
 mod passes;
 mod reload;
+mod tonight;
 mod turn;

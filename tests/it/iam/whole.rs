@@ -76,7 +76,7 @@ async fn live(place: &Place) {
     place.expect(&["unfreeze", "web", "--reason", "done"], 0);
     place.put_fence("old", "default", "gone").await;
     assert!(place.expect(&["doctor"], 1).out.contains("release --orphan old.example.com"));
-    place.expect(&["release", "--orphan", "old.example.com"], 0);
+    place.expect(&["release", "--orphan", "old.example.com", "--nobody-manages-it"], 0);
     place.expect(&["release", "web", "--reason", "handed over"], 0);
     wait_status(place, &["released"]);
     place.expect(&["adopt", "web", "--to", "east", "--reason", "ours again"], 0);

@@ -96,8 +96,15 @@ pub async fn follow(line: &Line, policy: &str, before: &Before, deadline: Instan
         if Instant::now() >= deadline {
             let what = if told.is_empty() { "nothing began" } else { told.as_str() };
             let text = format!("{policy}: no verdict within {}; last seen: {what}", human(begun.elapsed()));
-            return Err(Failure::new(Exit::Blind, text)
-                .next(format!("failoverd status {policy} shows how it goes on; the move itself is not stopped")));
+            return Err(Failure::new(Exit::Blind, text).next(match line {
+                Line::Daemon(_) => {
+                    format!("failoverd status {policy} shows how it goes on; the move itself is not stopped")
+                }
+                Line::Here(_) => format!(
+                    "failoverd history {policy} tells whether it was written; a move that was not is called off, \
+                     one that was is proven by the next `failoverd run` or `once`"
+                ),
+            }));
         }
         sleep(BETWEEN_LOOKS).await;
     }
@@ -144,6 +151,18 @@ fn tell(told: &mut String, begun: Instant, moved: &MoveReport) {
         talk(&format!("{:>7.1}s  {text}", begun.elapsed().as_secs_f64()));
         *told = text;
     }
+}
+
+/// How a command that did not wait ends where this process carried its move to the end.
+pub fn end(report: &Report) -> Done {
+    let policy = report.policy.as_str();
+    if let Some(now) = &report.moving {
+        let text = format!("{policy}: {}: no verdict yet", render::one_move(now));
+        return Err(Failure::new(Exit::Blind, text)
+            .next("failoverd history; the next `failoverd run` or `once` finishes what was begun"));
+    }
+    let Some(last) = &report.last_move else { return Ok(Exit::Ok) };
+    verdict(policy, last).unwrap_or_else(|| Err(not_rolled_back(policy, last)))
 }
 
 /// How the command ends with this move; `None`: it is not over yet.

@@ -13,7 +13,7 @@ use super::{Context, Done, Exit, Failure};
 /// How a move is followed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Following {
-    /// Longest time to wait for the verdict
+    /// Longest time to wait for the verdict, beside any time to drain
     #[arg(long, default_value = "5m", value_parser = super::duration, value_name = "TIME")]
     deadline: Duration,
 
@@ -105,7 +105,10 @@ pub struct ApplyArgs {
 pub async fn switch(context: &Context, args: SwitchArgs) -> Done {
     let SwitchArgs { policy, to, drain, reason, following } = args;
     let drain_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
-    carry_out(context, following.errand(Request::Switch { policy, to, drain_ms, reason })).await
+    let mut errand = following.errand(Request::Switch { policy, to, drain_ms, reason });
+    // The deadline is for the verdict; what a person asked to wait for is not counted.
+    errand.deadline += drain;
+    carry_out(context, errand).await
 }
 
 pub async fn failback(context: &Context, args: FailbackArgs) -> Done {

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::control::client::{AskError, person};
 use crate::control::protocol::{Answer, Request};
 use crate::domain::Health;
-use crate::engine::report::{LiveState, Report, TargetReport};
+use crate::engine::report::{LiveState, MovePhase, Report, TargetReport};
 use crate::runtime::assembly::StartError;
 use crate::runtime::hand::{self, Needs};
 use crate::store::LockError;
@@ -225,9 +225,18 @@ pub async fn from_here(config: &Config, needs: Needs, errand: &Errand) -> Result
         (Some(Ok(Ok(Exit::Ok))), _) if errand.follow == Follow::Not => written::end(&errand.request, &attended.status),
         (Some(Ok(done)), _) => done,
         (Some(Err(error)), _) => Err(super::ask_failed(error)),
+        (None, None) if attended.status.reports.iter().any(called_off) => {
+            Err(Failure::error("stopped before it was written; nothing was moved")
+                .next("type it again when it is to be made"))
+        }
         (None, None) => Err(Failure::new(Exit::Blind, "stopped by a signal or the deadline before it was over")
             .next("failoverd status; `failoverd run` or `once` finishes what was begun")),
     })
+}
+
+/// A move of this process that ended before it was written.
+fn called_off(report: &Report) -> bool {
+    report.last_move.as_ref().is_some_and(|m| m.phase == MovePhase::NotApplied)
 }
 
 /// What undoes or moves something must first know what stands in the zone, and a move also how the

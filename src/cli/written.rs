@@ -6,7 +6,7 @@ use crate::engine::intent::Kind;
 use crate::engine::report::{MovePhase, NotYet, PolicyState, RecordFence, Report, Standing, Unwritten};
 
 use super::output::talk;
-use super::{Done, Exit, Failure, render};
+use super::{Done, Exit, Failure, follow, render};
 
 /// The end of `request`, which this process accepted and then finished what it could of.
 pub fn end(request: &Request, status: &Status) -> Done {
@@ -15,6 +15,13 @@ pub fn end(request: &Request, status: &Status) -> Done {
         Request::Unfreeze { policy, .. } => carried("unfreeze", policy.as_deref(), status),
         Request::Ack { policy, .. } => carried("ack", Some(policy), status),
         Request::Adopt { policy, .. } => adopted(policy, status),
+        Request::Switch { policy, .. }
+        | Request::Failback { policy, .. }
+        | Request::Drain { policy, .. }
+        | Request::Apply { policy, .. } => {
+            let report = status.reports.iter().find(|r| r.policy.as_str() == policy);
+            report.map_or(Ok(Exit::Ok), follow::end)
+        }
         _ => Ok(Exit::Ok),
     }
 }

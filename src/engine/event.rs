@@ -88,6 +88,8 @@ pub enum Event {
     },
     /// Nothing but time passed; sent when `next_deadline` is reached.
     Wake,
+    /// The process is told to end: what a person planned and is not a write yet will not be made.
+    Stopping,
 }
 
 /// One finished probe of one target.

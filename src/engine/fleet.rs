@@ -20,7 +20,7 @@ use super::report::{Pulse, Report, Settled};
 use super::sight::Sight;
 use super::state::{Cx, Delegation, PolicyState, Shared, ZoneState};
 use super::zone::{ApiErrorKind, RefusedCode, WriteAnswer, ZoneInfo};
-use super::{switch, verify, why, zones};
+use super::{planned, switch, verify, why, zones};
 
 /// Questions to name servers, a second, over all names (ARCHITECTURE.md, decision 4).
 const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
@@ -502,6 +502,12 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         Event::Delegated { zone, servers } => fleet.delegated(now, out, zone, servers),
         Event::RehearsalDue { since } => fleet.rehearsal_due(now, out, since),
         Event::Wake => {}
+        Event::Stopping => {
+            let all: Vec<PolicyIdx> = fleet.states().map(|(idx, _)| idx).collect();
+            for idx in all {
+                fleet.with(idx, now, out, planned::stopping);
+            }
+        }
     }
     fleet.finish(now, out);
 }

@@ -134,7 +134,7 @@ pub(super) fn fence_refusal(
     let id = &p.policy.id;
     let (rule, text, change) = match fence {
         Fence::Ours { .. } => return None,
-        Fence::Absent if p.known_epoch.0 > 0 => (
+        Fence::Absent if p.had_fence(name) => (
             Rule::FenceUnusable,
             format!("the fence of {name} is gone although epoch {} was written", p.known_epoch),
             format!("find out who deleted it, then `{}`", adopt_command(p, true)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Epoch, Health, PolicyId, RegionName, TargetName, UnixMs, ZoneId};
+use crate::domain::{Epoch, Health, PolicyId, RecordName, RegionName, TargetName, UnixMs, ZoneId};
 
 use super::intent::Intent;
 use super::notice::Notice;
@@ -151,6 +151,9 @@ pub struct ZoneSnapshot {
     /// What is wrong with its delegation.
     #[serde(default)]
     pub delegation: Option<Obstacle>,
+    /// Records whose fence was ours at some time: it may not be gone.
+    #[serde(default)]
+    pub fenced: Vec<RecordName>,
 }
 
 /// From where the last automatic move led away; the fleet's brakes count it over a restart.

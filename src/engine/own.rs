@@ -129,7 +129,6 @@ pub(super) fn cure(p: &PolicyState, damage: &Damage) -> String {
 /// Why a write of `claim` cannot be made on the fences as read, with the next command.
 fn in_the_way(p: &PolicyState, claim: Claim) -> Option<String> {
     let id = &p.policy.id;
-    let gone = p.known_epoch.0 > 0;
     p.policy.records.iter().zip(&p.live.fences).find_map(|(name, fence)| match fence {
         Fence::Foreign { value, .. } => Some(format!(
             "{name} belongs to {}/{} (policy {}); let it release the record, or `failoverd takeover {id} --from {}`",
@@ -139,7 +138,7 @@ fn in_the_way(p: &PolicyState, claim: Claim) -> Option<String> {
         Fence::Unusable { why, damage } => {
             Some(format!("the fence of {name} cannot be used: {why}; {}", cure(p, damage)))
         }
-        Fence::Absent if gone && claim != Claim::Damaged => Some(format!(
+        Fence::Absent if p.had_fence(name) && claim != Claim::Damaged => Some(format!(
             "the fence of {name} is gone although epoch {} was written; find out who deleted it, then `{}`",
             p.known_epoch,
             adopt_command(p, true)
@@ -262,7 +261,7 @@ fn may_take(p: &PolicyState, from: &ClusterName) -> Result<(), String> {
             Fence::Released { value, .. } => {
                 return Err(format!("{name} was released by {}; `{}`", value.cluster, adopt_command(p, false)));
             }
-            Fence::Absent => return Err(format!("{name} has no fence; `{}`", adopt_command(p, p.known_epoch.0 > 0))),
+            Fence::Absent => return Err(format!("{name} has no fence; `{}`", adopt_command(p, p.had_fence(name)))),
             Fence::Unusable { why, damage } => {
                 return Err(format!("the fence of {name} cannot be used: {why}; {}", cure(p, damage)));
             }

@@ -31,6 +31,8 @@ impl PolicyState {
     /// is lost): its epoch and brakes are taken over as if they were ours.
     pub(super) fn adopt_peer(&mut self, cx: &mut Cx, before: Option<Members>, last_read: Option<Tick>) {
         let cluster = &cx.shared.settings.cluster;
+        let fences = self.policy.records.iter().zip(&self.live.fences);
+        self.fenced.extend(fences.filter(|(_, f)| f.of_cluster(cluster).is_some()).map(|(name, _)| name.clone()));
         let newest = self.live.fences.iter().filter_map(|f| f.of_cluster(cluster)).max_by_key(|v| v.epoch).cloned();
         let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
         if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
@@ -214,7 +216,7 @@ impl PolicyState {
                 Some(format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy))
             }
             Fence::Unusable { why, .. } => Some(format!("the fence of {name} cannot be used: {why}")),
-            Fence::Absent if self.known_epoch.0 > 0 => {
+            Fence::Absent if self.had_fence(name) => {
                 Some(format!("the fence of {name} is gone although epoch {} was written", self.known_epoch))
             }
             _ => None,

@@ -36,6 +36,8 @@ pub(super) struct Planned {
     phase: Phase,
     /// The zone a saved plan was made on: it is read once more, and must be the same.
     zone: Option<Vec<RecordRead>>,
+    /// When the zone was asked for the last time before the write.
+    looked: Option<Tick>,
     /// A published target was down already when the person asked.
     was_down: bool,
 }
@@ -141,7 +143,7 @@ fn plan(
     let worse = purpose == Purpose::Switch && tier_of(p, to) > tier_of(p, &from);
     let (old, new) = (p.names_text(&from), p.names_text(to));
     let said = said.to_owned();
-    p.planned = Some(Planned { from, to: to.clone(), drain, said, purpose, phase, zone, was_down });
+    p.planned = Some(Planned { from, to: to.clone(), drain, said, purpose, phase, zone, looked: None, was_down });
     p.begin_proof(now);
     cx.shared.sight.hurry();
     let drained =
@@ -353,6 +355,7 @@ fn plan_adoption(
         purpose: Purpose::Adopt,
         phase: Phase::Checking { since: cx.now.mono },
         zone,
+        looked: None,
         was_down: false,
     });
     p.begin_proof(cx.now.mono);
@@ -391,6 +394,8 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         },
         Phase::Draining { since, until } => match is_proven(p, cx, &plan, *since) {
             Err(why) => Err(format!("while draining: {why}")),
+            // Nobody else leaves a dead target here, and it has nobody left to be drained of.
+            Ok(()) if cx.shared.mode == Mode::Attended && all_down(p, &plan.from) => Ok(Some(*since)),
             Ok(()) if now < *until => Ok(None),
             Ok(()) if now.since(*until) >= WAIT => Err("another write of this policy has no outcome yet".into()),
             Ok(()) => Ok(Some(*since)),
@@ -404,6 +409,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         }
         // A fence-only write ends soon.
         Ok(Some(_)) if p.write.is_some() || p.live.stale => {}
+        Ok(Some(_)) if plan.zone.is_some() && !plan.looked.is_some_and(|at| is_read_since(p, at)) => look(p, cx),
         Ok(Some(_)) if plan.purpose == Purpose::Adopt => adopt(p, cx, &plan),
         Ok(Some(_)) => write(p, cx, &plan),
     }
@@ -411,6 +417,21 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
 
 fn is_read_since(p: &PolicyState, since: Tick) -> bool {
     !p.live.stale && p.live.read_at.is_some_and(|at| at > since)
+}
+
+fn all_down(p: &PolicyState, members: &Members) -> bool {
+    members.iter().all(|i| p.health_of(i).is_some_and(|h| h.state() == Health::Down))
+}
+
+/// The proof may have taken long: what a saved plan stands on is read again just before the write.
+fn look(p: &mut PolicyState, cx: &mut Cx) {
+    let now = cx.now.mono;
+    let Some(plan) = p.planned.as_mut() else { return };
+    if plan.looked.is_none() {
+        plan.looked = Some(now);
+        p.live.taint();
+    }
+    p.read_now(cx, Urgency::FenceRead);
 }
 
 fn adopt(p: &mut PolicyState, cx: &mut Cx, plan: &Planned) {
@@ -495,6 +516,13 @@ fn is_proven(p: &PolicyState, cx: &Cx, plan: &Planned, since: Tick) -> Result<()
         return Err(format!("the zone would refuse {}", p.name_of(bad)));
     }
     Ok(())
+}
+
+/// The process ends: a move that is not a write yet is called off, and told.
+pub(super) fn stopping(p: &mut PolicyState, cx: &mut Cx) {
+    if p.planned.as_ref().is_some_and(|plan| plan.begun().is_some()) {
+        give_up(p, cx, "the process that would have written it was stopped");
+    }
 }
 
 /// Nothing was written: journalled, told, and shown as the last move.

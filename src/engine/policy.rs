@@ -1,6 +1,8 @@
 //! One policy: outcomes, readings and commands go in; doubt, wants and moves come out.
 //! Level-triggered: `evaluate` looks at the whole state, whatever woke it.
 
+use std::collections::BTreeSet;
+
 use crate::domain::{
     Health, Now, Outcome, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneIdx,
 };
@@ -23,6 +25,13 @@ use super::select::{Want, wanted};
 use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Words};
 use super::switch::{self, Writing};
 use super::verify::{self, ProvenBy, Settling, proven_by};
+
+/// What was fenced when `r` was kept. One that tells nothing of records speaks of all.
+fn fenced(r: &PolicySnapshot, policy: &Policy) -> BTreeSet<RecordName> {
+    let silent = r.zone.fenced.is_empty() && r.epoch.0 > 0;
+    let all = if silent { &policy.records } else { &r.zone.fenced };
+    all.iter().cloned().collect()
+}
 
 impl PolicyState {
     pub(super) fn new(
@@ -73,6 +82,7 @@ impl PolicyState {
                 })
                 .collect(),
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
+            fenced: restored.map(|r| fenced(r, &policy)).unwrap_or_default(),
             seen_attempt: None,
             planned: None,
             hands: restored.into_iter().flat_map(|r| &r.hands).map(|h| Hand::restored(h, now.mono)).collect(),

@@ -35,7 +35,8 @@ pub(super) fn wanted(p: &PolicyState, shared: &Shared, now: Tick) -> Option<Want
             if states.contains(&Health::Down) {
                 return Some(leave_the_down(p, shared, members, now));
             }
-            if p.live.fences.iter().all(|f| f.ours().is_none()) {
+            // None is ours yet, or a record has been added whose fence is still to be made.
+            if !p.live.fences.iter().all(|f| f.ours().is_some()) {
                 let calm = p.doubt.is_none() && members.iter().all(|i| p.health_of(i).is_some_and(|h| h.is_settled()));
                 let auto = p.policy.adopt == crate::domain::Adopt::Auto;
                 let want = Want { kind: Kind::Adopt, to: Some(members.clone()) };

@@ -154,6 +154,8 @@ pub(super) struct PolicyState {
     pub told_failing: Vec<Option<Tick>>,
     pub dirty: bool,
     pub known_epoch: Epoch,
+    /// Records whose fence was ours at some time.
+    pub fenced: BTreeSet<RecordName>,
     /// Attempt of the last fence we wrote or adopted.
     pub seen_attempt: Option<String>,
     /// A move a person planned, until it is written.
@@ -418,8 +420,14 @@ impl PolicyState {
                 id: self.zone_id.clone(),
                 obstacles: self.obstacles.clone(),
                 delegation: self.told_delegation.clone(),
+                fenced: self.fenced.iter().cloned().collect(),
             },
         }
+    }
+
+    /// A fence of ours stood at this record: that it is not there any more is somebody's doing.
+    pub fn had_fence(&self, record: &RecordName) -> bool {
+        self.known_epoch.0 > 0 && self.fenced.contains(record)
     }
 
     /// One line of evidence for a target: `us-east-1 down: connection refused, 3 of 3 failures in 8s`.

@@ -448,6 +448,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     let now = cx.now.mono;
     write.intent.change_id.clone_from(&change_id);
     p.known_epoch = p.known_epoch.max(write.intent.epoch);
+    p.fenced.extend(p.policy.records.iter().cloned());
     p.seen_attempt = Some(write.intent.id.0.clone());
     p.write_trouble = None;
     p.precondition_failures = 0;

@@ -64,6 +64,7 @@ fn died(p: &PolicyState, now: Now, dead: &[TargetIdx]) -> (PolicyState, Tick) {
     died.obstacles.clone_from(&p.obstacles);
     died.write_trouble.clone_from(&p.write_trouble);
     died.known_epoch = p.known_epoch;
+    died.fenced.clone_from(&p.fenced);
     let takes = |check: &Check| check.confirm.max(check.fast_interval * check.fall.saturating_sub(1));
     let longest = dead.iter().filter_map(|i| p.policy.target(*i)).map(|t| takes(&t.check)).max();
     let then = now.mono + longest.unwrap_or(Duration::ZERO);

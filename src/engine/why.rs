@@ -5,7 +5,7 @@ use crate::domain::{Health, Now, PolicyIdx, RecordName, Tick, UnixMs, Witness, Z
 
 use super::event::SavedPlan;
 use super::fence::{Damage, Fence, FenceValue};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Mode};
 use super::guard::{At, fence_refusal, refusals};
 use super::intent::Kind;
 use super::journal::PolicySnapshot;
@@ -192,7 +192,7 @@ fn record_fence(p: &PolicyState, shared: &Shared, name: &RecordName, fence: &Fen
     let settings = &shared.settings;
     let standing = match fence {
         Fence::Ours { .. } => Standing::Ours,
-        Fence::Absent if p.known_epoch.0 > 0 => Standing::Gone,
+        Fence::Absent if p.had_fence(name) => Standing::Gone,
         Fence::Absent => Standing::None,
         Fence::Foreign { .. } => Standing::Foreign,
         Fence::Released { value, .. } if value.cluster == settings.cluster => Standing::Released,
@@ -264,6 +264,10 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
     {
         return Settled::No;
     }
+    // What a person asked for is over, and nothing else is waited for.
+    if shared.mode == Mode::Attended {
+        return Settled::Quiet;
+    }
     let want = wanted(p, shared, now);
     let found = want.as_ref().map(|w| refusals(p, shared, now, w, At::Decision)).unwrap_or_default();
     let rule = found.first().map(|r| r.rule);
@@ -281,7 +285,7 @@ pub(super) fn settled(p: &PolicyState, shared: &Shared, now: Tick) -> Settled {
                 Settled::No
             }
         }
-        (Some(Kind::Adopt), None) if shared.mode == super::fleet::Mode::Observe => calm_or(calm, Settled::Quiet),
+        (Some(Kind::Adopt), None) if shared.mode == Mode::Observe => calm_or(calm, Settled::Quiet),
         (Some(_), None) => {
             if p.would.is_some() {
                 Settled::Moved

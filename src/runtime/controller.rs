@@ -262,6 +262,7 @@ impl Controller {
     /// [`STOP_PATIENCE`]. True when everything came in.
     pub async fn stop(&mut self) -> bool {
         self.dispatch.stop();
+        self.feed(Event::Stopping);
         let deadline = Instant::now() + STOP_PATIENCE;
         while !self.dispatch.idle() {
             let answer = tokio::time::timeout_at(deadline, self.inbox.recv()).await;

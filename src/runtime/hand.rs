@@ -111,8 +111,8 @@ pub async fn attended<T, F: Future<Output = T>>(
         controller.run(Until::Settled { deadline }).await;
     }
     let provider_trouble = controller.provider_trouble();
-    let status = controller.status();
     controller.stop().await;
+    let status = controller.status();
     drop(controller);
     listener.abort();
     let patience = if needs == Needs::Nothing { LOUD_NOTICES } else { NOTICES };

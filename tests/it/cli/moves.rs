@@ -79,6 +79,35 @@ async fn a_switch_needs_no_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_a_move_that_nobody_waits_for_still_ends_with_what_became_of_it() {
+    let place = Place::new().await;
+    place.expect(&["once"], 0);
+    place.sandbox.faults().arm(Fault::Deny("ChangeResourceRecordSets".into()));
+    let said = place.say(&["switch", "web", "--to", "west", "--no-wait"]);
+    assert!(said.code != Some(0) && place.published() == Some(place.east.ip()), "{said:#?}");
+    place.sandbox.faults().clear();
+    let said = place.expect(&["switch", "web", "--to", "west", "--no-wait"], 0);
+    assert!(said.out.contains("proven"), "{said:#?}");
+    assert_eq!(place.published(), Some(place.west.ip()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_interrupted_without_a_daemon_is_called_off_and_said_to_be() {
+    let place = Place::new().await;
+    place.expect(&["once"], 0);
+    let before = place.writes();
+    let mut switch = Process::start(&mut place.command(&["switch", "web", "--to", "west", "--drain", "10m"]));
+    wait_until("draining", || switch.err().contains("draining"));
+    switch.signal(rustix::process::Signal::TERM);
+    let code = switch.wait_exit("the call-off").code();
+    assert_eq!(code, Some(1), "{}", switch.err());
+    assert!(switch.err().contains("nothing was moved"), "{}", switch.err());
+    assert_eq!(place.writes(), before);
+    let history = place.expect(&["history"], 0).out;
+    assert!(history.contains("was not made: the process that would have written it was stopped"), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_saved_plan_is_applied_once_and_not_after_the_zone_moved() {
     let place = Place::new().await;
     place.expect(&["once"], 0);

@@ -20,7 +20,7 @@
 //! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
 //!   `delegation HOST… | unknown`, `rehearsal due`,
 //!   `rehearsal fired SECOND`: the schedule fired then, and it is noticed now.
-//! - `store works | fails`, `restart [empty|observe|attended|active]`, `report`.
+//! - `store works | fails`, `stops`: the process is told to end, `restart [empty|observe|attended|active]`, `report`.
 
 use std::time::Duration;
 
@@ -110,6 +110,7 @@ impl World {
             ["start", rest @ ..] => self.begin_zone(rest),
             ["peer", "clock", "behind", secs] => self.peer_behind = secs.parse::<u64>().unwrap() * 1000,
             ["quiet"] => self.quiet = true,
+            ["stops"] => self.feed(Event::Stopping),
             ["calls"] => {
                 let calls = std::mem::take(&mut self.calls);
                 self.say(format!("calls      {calls} since the last count"));

@@ -102,7 +102,7 @@ metrics! {
     POLICY_REFUSED: Gauge Flag "failoverd_policy_refused" ["policy" "rule"]
         "A move is wanted and this rule is in its way now; no series when nothing is wanted or in the way.";
     POLICY_BUDGET: Gauge Count "failoverd_policy_moves_left" ["policy"]
-        "Automatic moves that the flap budget still allows this hour.";
+        "Automatic moves that the flap budget still allows this hour, each with its undo; 0: the next is refused.";
     POLICY_OBSTACLES: Gauge Count "failoverd_policy_obstacles" ["policy"]
         "Things in the zone that a move would be refused for, or would miss.";
     MOVES: Counter Count "failoverd_moves_total" ["policy" "kind" "outcome"]

@@ -1,27 +1,34 @@
-//! The listening half: a few short conversations at one time, one request each.
+//! The listening half: a few short conversations at one time, one request each. Whoever connects and
+//! says nothing makes room for the next.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::Service as _;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Oversight;
 use super::pages::router;
 use super::token::Door;
 use crate::secret::Secret;
 
-/// Conversations at one time; more wait for a turn.
+/// Conversations at one time; one more drops the oldest that has not asked yet, or waits for a turn.
 pub const MOST_AT_ONCE: usize = 32;
 /// A caller has this long to send its request.
-pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(2);
+/// It has at least this long, however many others want its place.
+const GRACE: Duration = Duration::from_millis(10);
 /// A conversation is cut off after this, whoever is slow.
 const CONVERSATION: Duration = Duration::from_secs(20);
 /// Most bytes of a request's head. Its body is never read.
@@ -76,14 +83,15 @@ impl Server {
     /// Serves until dropped, which also ends every conversation.
     pub async fn serve(self, oversight: Arc<dyn Oversight>) {
         let router = router(oversight, self.door);
-        let mut conversations = JoinSet::new();
+        let mut conversations = Conversations::default();
         let mut failing = false;
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if conversations.len() < MOST_AT_ONCE => match accepted {
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         failing = false;
-                        conversations.spawn(converse(stream, router.clone()));
+                        conversations.make_room().await;
+                        conversations.begin(stream, router.clone());
                     }
                     Err(error) => {
                         if !failing {
@@ -93,19 +101,69 @@ impl Server {
                         sleep(Duration::from_millis(200)).await;
                     }
                 },
-                Some(_) = conversations.join_next() => {}
+                Some(_) = conversations.tasks.join_next() => {}
             }
         }
     }
 }
 
-async fn converse(stream: TcpStream, router: Router) {
+/// Those under way; dropping them ends them.
+#[derive(Default)]
+struct Conversations {
+    tasks: JoinSet<()>,
+    /// Oldest first; some may have ended.
+    open: VecDeque<Conversation>,
+}
+
+struct Conversation {
+    task: AbortHandle,
+    /// The whole head was read.
+    asked: Arc<AtomicBool>,
+    since: Instant,
+}
+
+impl Conversations {
+    /// Returns when there is a place for one more.
+    async fn make_room(&mut self) {
+        while self.tasks.len() >= MOST_AT_ONCE {
+            self.open.retain(|c| !c.task.is_finished());
+            let silent = self.open.iter().find(|c| !c.asked.load(Ordering::Relaxed));
+            let until = silent.map(|c| c.since + GRACE);
+            match silent.filter(|c| c.since.elapsed() >= GRACE) {
+                Some(oldest) => {
+                    oldest.task.abort();
+                    self.tasks.join_next().await;
+                }
+                None => {
+                    tokio::select! {
+                        _ = self.tasks.join_next() => {}
+                        () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, stream: TcpStream, router: Router) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(converse(stream, router, Arc::clone(&asked)));
+        self.open.retain(|c| !c.task.is_finished());
+        self.open.push_back(Conversation { task, asked, since: Instant::now() });
+    }
+}
+
+async fn converse(stream: TcpStream, router: Router, asked: Arc<AtomicBool>) {
+    let pages = TowerToHyperService::new(router);
+    let noted = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        pages.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(MOST_HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), noted);
     match timeout(CONVERSATION, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a conversation about metrics or health ended"),

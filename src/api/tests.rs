@@ -218,6 +218,51 @@ async fn slow_callers_are_cut_off_and_the_next_is_served() {
     timeout(HEAD_PATIENCE, first.read_to_end(&mut rest)).await.expect("the first is cut off").unwrap_or_default();
 }
 
+/// Connects `first`, reads until it is cut off, and connects again, for ever.
+async fn pester(address: SocketAddr, first: &'static str) {
+    loop {
+        let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+        let _ = stream.write_all(first.as_bytes()).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+}
+
+#[tokio::test]
+async fn those_who_connect_and_say_nothing_starve_nobody() {
+    for first in ["", "GET /healthz HTTP/1.1\r\nX-Slow: "] {
+        let served = serve(Ok(well()), false, None).await;
+        let mut silent = tokio::task::JoinSet::new();
+        for _ in 0..2 * MOST_AT_ONCE {
+            silent.spawn(pester(served.address, first));
+        }
+        for _ in 0..20 {
+            let asked = timeout(Duration::from_secs(1), get(served.address, "/healthz", ""));
+            assert_eq!(asked.await.expect("an answer within 1 s").0, 200, "{first:?}");
+        }
+    }
+    // Whoever has asked keeps its place and is answered: here after the loop's 3 s.
+    let served = serve(Ok(well()), true, None).await;
+    let callers = join_all((0..MOST_AT_ONCE - 1).map(|_| get(served.address, "/metrics", "")));
+    let crowd = async {
+        timeout(Duration::from_secs(1), async {
+            while served.scripted.asked.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the loop is asked");
+        let mut silent = tokio::task::JoinSet::new();
+        for _ in 0..MOST_AT_ONCE {
+            silent.spawn(pester(served.address, ""));
+        }
+        silent.join_next().await
+    };
+    tokio::select! {
+        answers = callers => assert!(answers.iter().all(|(status, _)| *status == 503), "{answers:?}"),
+        _ = crowd => unreachable!("nobody there gives up"),
+    }
+}
+
 #[tokio::test]
 async fn an_end_closes_every_conversation() {
     let served = serve(Ok(well()), false, None).await;

@@ -1,5 +1,7 @@
 //! A sample as a page in Prometheus' text format, version 0.0.4.
 
+use std::collections::BTreeSet;
+
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram as Buckets, LabelPair, Metric as Series};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -127,11 +129,12 @@ fn policies(page: &mut Page, sample: &Sample) {
     page.many(&super::POLICY_READ_AGE, reads.iter().map(|(p, age)| (vec![p.as_str()], age.as_secs_f64())));
     let brakes = reports().flat_map(|(policy, r)| brakes(r).map(|(brake, holds)| (vec![policy, brake], flag(holds))));
     page.many(&super::POLICY_BRAKE, brakes);
-    let mut refused: Vec<(&str, String)> =
+    // One rule may refuse for several records of a policy; a series is there once.
+    let refused: BTreeSet<(&str, String)> =
         reports().flat_map(|(policy, r)| r.refusals.iter().map(move |refusal| (policy, word(&refusal.rule)))).collect();
-    refused.dedup();
     page.many(&super::POLICY_REFUSED, refused.iter().map(|(policy, rule)| (vec![*policy, rule.as_str()], 1.0)));
-    let left = |r: &Report| f64::from(r.brakes.flap_budget.saturating_sub(r.brakes.moves_last_hour));
+    // A move needs budget for itself and its undo.
+    let left = |r: &Report| f64::from(r.brakes.flap_budget.saturating_sub(r.brakes.moves_last_hour.saturating_add(1)));
     page.many(&super::POLICY_BUDGET, reports().map(|(policy, r)| (vec![policy], left(r))));
     let obstacles = reports().map(|(policy, r)| (vec![policy], length(r.obstacles.len())));
     page.many(&super::POLICY_OBSTACLES, obstacles);

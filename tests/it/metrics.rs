@@ -98,7 +98,7 @@ fn what_happens_shows_and_what_does_not_happen_does_not() {
             0.0,
             1.0,
         ),
-        ("start east\n30s east refuses\n100s end", "failoverd_policy_moves_left{", 4.0, 3.0),
+        ("start east\n30s east refuses\n100s end", "failoverd_policy_moves_left{", 3.0, 2.0),
         ("start east\n30s freeze\n60s end", "failoverd_policy_brake{policy=\"web\",brake=\"frozen\"}", 0.0, 1.0),
         (
             "start east\n30s cmd force east\n60s end",
@@ -149,6 +149,40 @@ fn what_happens_shows_and_what_does_not_happen_does_not() {
         assert_eq!(value(&calm, begin), Some(before), "{begin}\n{calm}");
         let page = page(script);
         assert_eq!(value(&page, begin), Some(after), "{script}\n{begin}\n{page}");
+    }
+}
+
+#[test]
+fn no_move_is_left_exactly_when_the_budget_refuses_the_next() {
+    // Each failure moves; the one after the last that the budget allows is refused.
+    let there_and_back = [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")];
+    let mut script = "target a 192.0.2.10 1\ntarget b 198.51.100.20 2\nset witnesses=3 budget=4 hold=1\nstart a\n".to_owned();
+    let mut at = 30;
+    for (n, (down, up)) in there_and_back.into_iter().enumerate() {
+        script.push_str(&format!("{at}s {up} up\n{}s {down} refuses\n", at + 60));
+        at += 180;
+        let page = telemetry::page(&play(&format!("{script}{at}s end")).sample()).unwrap();
+        let refused = value(&page, "failoverd_policy_refused{policy=\"web\",rule=\"flap-budget\"}");
+        let left = value(&page, "failoverd_policy_moves_left{");
+        assert_eq!(left, Some([2.0, 1.0, 0.0, 0.0][n]), "{page}");
+        assert_eq!(refused.is_some(), n == 3, "{page}");
+    }
+}
+
+#[test]
+fn a_rule_that_refuses_for_several_records_is_there_once() {
+    use failoverd::engine::report::{Refusal, Rule};
+    let mut sample = play("target a 192.0.2.10 1\ntarget b 198.51.100.20 2\nstart a\n20s end").sample();
+    let refused = |rule| Refusal { rule, text: String::new(), change: String::new() };
+    let one_of = |page: &str, rule: &str| {
+        let begin = format!("failoverd_policy_refused{{policy=\"web\",rule=\"{rule}\"}}");
+        page.lines().filter(|l| l.starts_with(&begin)).count()
+    };
+    let rules = [Rule::FenceUnusable, Rule::FenceForeign, Rule::FenceUnusable];
+    for (refusals, unusable, foreign) in [(&rules[..0], 0, 0), (&rules[..1], 1, 0), (&rules[..], 1, 1)] {
+        sample.reports[0].refusals = refusals.iter().map(|rule| refused(*rule)).collect();
+        let page = telemetry::page(&sample).unwrap();
+        assert_eq!((one_of(&page, "fence-unusable"), one_of(&page, "fence-foreign")), (unusable, foreign), "{page}");
     }
 }
 

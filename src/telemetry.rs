@@ -97,12 +97,16 @@ metrics! {
         "Since the fence was written, by its own time: the last move, rehearsal or hand of any instance.";
     POLICY_READ_AGE: Gauge Seconds "failoverd_policy_read_age_seconds" ["policy"]
         "Since the live record was last read through the provider's API; no series before the first reading.";
+    POLICY_READ_EVERY: Gauge Seconds "failoverd_policy_read_interval_seconds" ["policy"]
+        "How often the live record is read when nothing happens: the policy's `reconcile`.";
     POLICY_BRAKE: Gauge Flag "failoverd_policy_brake" ["policy" "brake"]
         "What holds automatic moves: frozen, forced, released, locked, hold-down, failback-blocked, unverified.";
     POLICY_REFUSED: Gauge Flag "failoverd_policy_refused" ["policy" "rule"]
         "A move is wanted and this rule is in its way now; no series when nothing is wanted or in the way.";
+    POLICY_TONIGHT: Gauge Flag "failoverd_policy_failover_possible" ["policy"]
+        "If everything that is published died now, a failover would be sent; 0: a rule would refuse it, or there is nowhere to go. An observing instance answers as if it could write.";
     POLICY_BUDGET: Gauge Count "failoverd_policy_moves_left" ["policy"]
-        "Automatic moves that the flap budget still allows this hour, each with its undo; 0: the next is refused.";
+        "Automatic moves that the flap budget still allows this hour, each with its undo; at 0 the next is locked out.";
     POLICY_OBSTACLES: Gauge Count "failoverd_policy_obstacles" ["policy"]
         "Things in the zone that a move would be refused for, or would miss.";
     MOVES: Counter Count "failoverd_moves_total" ["policy" "kind" "outcome"]
@@ -110,8 +114,10 @@ metrics! {
     PROVEN_AGE: Gauge Seconds "failoverd_policy_proven_age_seconds" ["policy"]
         "Since this process last proved a move of the policy; no series before.";
 
+    REHEARSAL_CADENCE: Gauge Seconds "failoverd_rehearsal_cadence_seconds" []
+        "The longest time from one rehearsal to the next by `[rehearsal] schedule`; no series when that is off.";
     REHEARSAL: Gauge Flag "failoverd_rehearsal_result" ["policy" "result"]
-        "How the last rehearsal of the write path ended: ok, failed, or never for none known.";
+        "How the last rehearsal of the write path ended: ok, failed, or never for none known. What an observing instance looked at without writing is never.";
     REHEARSAL_AGE: Gauge Seconds "failoverd_rehearsal_age_seconds" ["policy"]
         "Since the last rehearsal ended, well or not; no series when there was none.";
     REHEARSAL_TOOK: Gauge Seconds "failoverd_rehearsal_duration_seconds" ["policy" "phase"]

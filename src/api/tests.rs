@@ -66,6 +66,7 @@ fn well() -> Sample {
         },
         vitals: fleet.vitals(now),
         reports,
+        rehearsal_cadence: None,
         counts: Counts::default(),
         reload: Reload { at: now.wall, ok: true },
         notices: None,

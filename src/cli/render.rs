@@ -248,7 +248,11 @@ pub fn rehearsal(last: Option<&RehearsalSnapshot>, now: UnixMs) -> String {
         None => "never".into(),
         Some(last) => {
             let ago = human(Duration::from_secs(now.since(last.at).as_secs()));
-            format!("{} {ago} ago", if last.ok { "ok" } else { "FAILED" })
+            match last {
+                last if last.walked() => format!("ok {ago} ago"),
+                last if last.ok => format!("not walked, observed {ago} ago"),
+                _ => format!("FAILED {ago} ago"),
+            }
         }
     }
 }

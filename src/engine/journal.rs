@@ -207,6 +207,13 @@ pub struct RehearsalSnapshot {
     pub every_server: Option<Duration>,
 }
 
+impl RehearsalSnapshot {
+    /// A write went the whole way; one who only observes reads and asks, and is fine without.
+    pub fn walked(&self) -> bool {
+        self.ok && self.accepted.is_some()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetSnapshot {
     pub name: TargetName,

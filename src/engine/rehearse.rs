@@ -122,7 +122,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     }
     let now = cx.now.mono;
     let hold = held_back(p, cx);
-    let walked = walked_at(p);
+    let walked = walked_at(p, cx.shared.mode);
     let Some(mut due) = p.rehearsals.due.take() else { return };
     let fresh = due.since.is_some_and(|since| walked.is_some_and(|at| at >= since));
     if now >= due.until || (fresh && !matches!(hold, Hold::Unread)) {
@@ -169,12 +169,13 @@ fn held_back(p: &PolicyState, cx: &Cx) -> Hold {
     if free { Hold::Free } else { Hold::Back }
 }
 
-/// When the write path was last walked: by a rehearsal of ours, or, where none is remembered, by
-/// whatever wrote the fence.
-fn walked_at(p: &PolicyState) -> Option<UnixMs> {
+/// When the write path was last walked, as far as `mode` may: by a rehearsal of ours, or, where none
+/// is remembered, by whatever wrote the fence.
+fn walked_at(p: &PolicyState, mode: Mode) -> Option<UnixMs> {
     match &p.rehearsal {
-        Some(last) => last.ok.then_some(last.at),
-        None => p.live.fences.iter().filter_map(|f| f.ours()).map(|(value, _)| value.written).max(),
+        Some(last) if !last.ok => None,
+        Some(last) if last.walked() || mode == Mode::Observe => Some(last.at),
+        Some(_) | None => p.live.fences.iter().filter_map(|f| f.ours()).map(|(value, _)| value.written).max(),
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Vitals {
     pub witnesses: Vec<(WitnessName, Option<bool>)>,
     /// How long ago the live record of each policy was read through the API; not before the first reading.
     pub read_ages: Vec<(PolicyId, Duration)>,
+    /// How often it is read when nothing happens.
+    pub read_every: Vec<(PolicyId, Duration)>,
 }
 
 impl Fleet {
@@ -34,6 +36,7 @@ impl Fleet {
             api_calls_left: self.shared.bucket.left(now.mono),
             witnesses: names.zip(self.shared.sight.latest()).collect(),
             read_ages: self.states().filter_map(|(_, p)| age(p)).collect(),
+            read_every: self.states().map(|(_, p)| (p.policy.id.clone(), p.policy.reconcile)).collect(),
         }
     }
 }

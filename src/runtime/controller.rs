@@ -32,6 +32,7 @@ use super::clock::{Clock, JumpWatch};
 use super::desk;
 use super::dispatch::{Dispatch, Tools};
 use super::drill::Drill;
+use super::forecast::Forecast;
 use super::last_turn::LastTurn;
 use super::overseer::Looked;
 use super::rollup::{Rollup, Row};
@@ -99,6 +100,7 @@ pub struct Controller {
     next_status: Instant,
     watchdog: Option<Duration>,
     drill: Option<Drill>,
+    forecast: Forecast,
     alive: Option<Alive>,
     commands: u64,
     /// What the provider said last instead of an answer about a zone.
@@ -136,6 +138,7 @@ impl Controller {
             next_status: beat + STATUS_PERIOD,
             watchdog: systemd::watchdog_period(),
             drill: None,
+            forecast: Forecast::default(),
             alive: None,
             commands: 0,
             provider_trouble: BTreeMap::new(),
@@ -478,11 +481,14 @@ impl Controller {
     }
 
     /// Whoever has given up waiting costs nothing.
-    fn look(&self, answer: oneshot::Sender<Looked>) {
+    fn look(&mut self, answer: oneshot::Sender<Looked>) {
         if !answer.is_closed() {
             let now = self.clock.now();
             let counts = self.tally.counts(self.dispatch.policies(), now.mono);
-            let _ = answer.send(Looked { status: self.status(), vitals: self.fleet.vitals(now), counts });
+            let rehearsal_cadence = self.drill.as_ref().and_then(Drill::cadence);
+            let (mut status, vitals) = (self.status(), self.fleet.vitals(now));
+            self.forecast.add(&mut status.reports, &self.fleet, self.dispatch.policies(), now);
+            let _ = answer.send(Looked { status, vitals, counts, rehearsal_cadence });
         }
     }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::config::calendar::{Schedule, next_after};
+use crate::config::calendar::Schedule;
 use crate::control::client::{AskError, ask};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::domain::{PolicyId, UnixMs};
@@ -25,13 +25,12 @@ use policy::{Told, about, refused};
 
 use super::assembly::{self, StartError};
 use super::controller::{Controller, Until};
+use super::drill;
 use super::durable::receivers;
 use super::keeper::Forgetful;
 
 /// How long witnesses and delegations are waited for once every policy is judged.
 const LAST_LOOKS: Duration = Duration::from_secs(10);
-/// Firings of a schedule looked at to know how far apart they are.
-const FIRINGS: usize = 40;
 /// From how many witnesses on one of them may be down.
 const ENOUGH_WITNESSES: usize = 3;
 
@@ -173,10 +172,7 @@ fn fleet(config: &Config) -> Vec<Finding> {
 
 /// The longest time from one firing of a schedule to the next, as seen from `now`.
 pub fn cadence(cron: &str, now: UnixMs) -> Option<Duration> {
-    let schedule = Schedule::new(cron, "UTC").ok()?;
-    let firings: Vec<UnixMs> =
-        std::iter::successors(next_after(&schedule, now), |at| next_after(&schedule, *at)).take(FIRINGS).collect();
-    firings.windows(2).filter_map(|w| Some(w.last()?.since(*w.first()?))).max()
+    drill::cadence(&Schedule::new(cron, "UTC").ok()?, now)
 }
 
 /// What the daemon knows and this look does not, and its own status when it gave one.

@@ -1,18 +1,23 @@
 //! When the write path is rehearsed: the schedule of `[rehearsal]` against the wall clock. Never
 //! decides whether a policy can be rehearsed; the engine does.
 
+use std::time::Duration;
+
 use crate::config::calendar::{Schedule, next_after};
 use crate::domain::UnixMs;
 use crate::engine::journal::Restored;
 
 /// Most firings looked at to find the last one.
 const STEPS: usize = 10_000;
+/// Firings looked at to know how far apart they are.
+const FIRINGS: usize = 40;
 
 /// The next rehearsal.
 #[derive(Clone, Debug)]
 pub struct Drill {
     schedule: Schedule,
     next: Option<UnixMs>,
+    cadence: Option<Duration>,
 }
 
 impl Drill {
@@ -29,7 +34,13 @@ impl Drill {
         // The policy that waits longest; one that never was rehearsed counts from when it was last seen.
         let last = restored.snapshots.iter().map(|s| s.rehearsal.as_ref().map_or(s.at, |r| r.at)).min();
         let next = next_after(&schedule, last.map_or(now, |last| last.min(now)));
-        Some(Drill { schedule, next })
+        let cadence = cadence(&schedule, now);
+        Some(Drill { schedule, next, cadence })
+    }
+
+    /// The longest time from one firing to the next, as seen from the start.
+    pub fn cadence(&self) -> Option<Duration> {
+        self.cadence
     }
 
     /// The last firing up to `now`; told once for all there were since the last question.
@@ -44,6 +55,13 @@ impl Drill {
         self.next = next_after(&self.schedule, now);
         Some(last)
     }
+}
+
+/// The longest time from one firing of a schedule to the next, as seen from `now`.
+pub fn cadence(schedule: &Schedule, now: UnixMs) -> Option<Duration> {
+    let firings: Vec<UnixMs> =
+        std::iter::successors(next_after(schedule, now), |at| next_after(schedule, *at)).take(FIRINGS).collect();
+    firings.windows(2).filter_map(|w| Some(w.last()?.since(*w.first()?))).max()
 }
 
 #[cfg(test)]
@@ -103,5 +121,13 @@ mod tests {
             assert!(drill.fired(UnixMs(now + DAY)).is_some(), "and again the next day");
         }
         assert!(Drill::new(None, &Restored::default(), UnixMs(0)).is_none());
+    }
+
+    #[test]
+    fn the_cadence_is_the_longest_gap_of_the_schedule() {
+        for (schedule, hours) in [("0 0 * * * *", 1), ("0 0 2 * * *", 24), ("0 0 2 * * Mon-Fri", 72)] {
+            let drill = Drill::new(Some(schedule), &Restored::default(), UnixMs(20_000 * DAY)).unwrap();
+            assert_eq!(drill.cadence(), Some(Duration::from_secs(hours * 3600)), "{schedule}");
+        }
     }
 }

@@ -20,6 +20,7 @@ pub mod durable;
 pub mod executor;
 pub mod eyes;
 pub mod failpoint;
+pub mod forecast;
 pub mod hand;
 pub mod keeper;
 pub mod last_turn;

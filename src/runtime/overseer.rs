@@ -28,6 +28,7 @@ pub struct Looked {
     pub status: Status,
     pub vitals: Vitals,
     pub counts: Counts,
+    pub rehearsal_cadence: Option<Duration>,
 }
 
 /// How the configuration in force came to be, shared with whoever reloads.
@@ -68,7 +69,7 @@ impl Oversight for Overseer {
             let stopping = "failoverd is stopping";
             let (answer, looked) = oneshot::channel();
             self.inbox.send(Wakeup::Look(answer)).map_err(|_| stopping)?;
-            let Looked { status, vitals, counts } = looked.await.map_err(|_| stopping)?;
+            let Looked { status, vitals, counts, rehearsal_cadence } = looked.await.map_err(|_| stopping)?;
             let stats = self.store.stats();
             Ok(Sample {
                 at: status.at,
@@ -82,6 +83,7 @@ impl Oversight for Overseer {
                 },
                 vitals,
                 reports: status.reports,
+                rehearsal_cadence,
                 counts,
                 reload: self.reloads.last(),
                 notices: timeout(STORE_PATIENCE, self.notices()).await.ok().flatten(),

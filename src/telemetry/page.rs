@@ -127,12 +127,17 @@ fn policies(page: &mut Page, sample: &Sample) {
     let mut reads: Vec<_> = sample.vitals.read_ages.iter().collect();
     reads.sort_unstable();
     page.many(&super::POLICY_READ_AGE, reads.iter().map(|(p, age)| (vec![p.as_str()], age.as_secs_f64())));
+    let mut every: Vec<_> = sample.vitals.read_every.iter().collect();
+    every.sort_unstable();
+    page.many(&super::POLICY_READ_EVERY, every.iter().map(|(p, every)| (vec![p.as_str()], every.as_secs_f64())));
     let brakes = reports().flat_map(|(policy, r)| brakes(r).map(|(brake, holds)| (vec![policy, brake], flag(holds))));
     page.many(&super::POLICY_BRAKE, brakes);
     // One rule may refuse for several records of a policy; a series is there once.
     let refused: BTreeSet<(&str, String)> =
         reports().flat_map(|(policy, r)| r.refusals.iter().map(move |refusal| (policy, word(&refusal.rule)))).collect();
     page.many(&super::POLICY_REFUSED, refused.iter().map(|(policy, rule)| (vec![*policy, rule.as_str()], 1.0)));
+    let tonight = reports().filter_map(|(policy, r)| Some((vec![policy], flag(r.tonight.as_ref()?.is_sent()))));
+    page.many(&super::POLICY_TONIGHT, tonight);
     // A move needs budget for itself and its undo.
     let left = |r: &Report| f64::from(r.brakes.flap_budget.saturating_sub(r.brakes.moves_last_hour.saturating_add(1)));
     page.many(&super::POLICY_BUDGET, reports().map(|(policy, r)| (vec![policy], left(r))));
@@ -174,7 +179,15 @@ fn moves(page: &mut Page, sample: &Sample) {
 }
 
 fn rehearsals(page: &mut Page, sample: &Sample) {
-    let all = || sample.reports.iter().map(|r| (r.policy.as_str(), r.rehearsal.as_ref()));
+    if let Some(cadence) = sample.rehearsal_cadence {
+        page.one(&super::REHEARSAL_CADENCE, &[], cadence.as_secs_f64());
+    }
+    let all = || {
+        sample
+            .reports
+            .iter()
+            .map(|r| (r.policy.as_str(), r.rehearsal.as_ref().filter(|last| !last.ok || last.walked())))
+    };
     let result = all().flat_map(|(policy, last)| {
         let is = last.map_or("never", |l| if l.ok { "ok" } else { "failed" });
         ["ok", "failed", "never"].map(|result| (vec![policy, result], flag(result == is)))

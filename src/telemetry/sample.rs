@@ -22,6 +22,8 @@ pub struct Sample {
     pub vitals: Vitals,
     /// In the order of the policies' names.
     pub reports: Vec<Report>,
+    /// From one rehearsal to the next, at most; `None`: they are off.
+    pub rehearsal_cadence: Option<Duration>,
     pub counts: Counts,
     pub reload: Reload,
     /// `None`: the state file does not answer, or there is none.

@@ -153,16 +153,18 @@ fn what_happens_shows_and_what_does_not_happen_does_not() {
 }
 
 #[test]
-fn no_move_is_left_exactly_when_the_budget_refuses_the_next() {
+fn no_move_is_left_exactly_when_the_next_is_locked_out() {
     // Each failure moves; the one after the last that the budget allows is refused.
     let there_and_back = [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")];
-    let mut script = "target a 192.0.2.10 1\ntarget b 198.51.100.20 2\nset witnesses=3 budget=4 hold=1\nstart a\n".to_owned();
+    let mut script =
+        "target a 192.0.2.10 1\ntarget b 198.51.100.20 2\nset witnesses=3 flap=4 hold_down=1 failback=never\nstart a\n"
+            .to_owned();
     let mut at = 30;
     for (n, (down, up)) in there_and_back.into_iter().enumerate() {
         script.push_str(&format!("{at}s {up} up\n{}s {down} refuses\n", at + 60));
         at += 180;
         let page = telemetry::page(&play(&format!("{script}{at}s end")).sample()).unwrap();
-        let refused = value(&page, "failoverd_policy_refused{policy=\"web\",rule=\"flap-budget\"}");
+        let refused = value(&page, "failoverd_policy_refused{policy=\"web\",rule=\"locked\"}");
         let left = value(&page, "failoverd_policy_moves_left{");
         assert_eq!(left, Some([2.0, 1.0, 0.0, 0.0][n]), "{page}");
         assert_eq!(refused.is_some(), n == 3, "{page}");
@@ -186,6 +188,38 @@ fn a_rule_that_refuses_for_several_records_is_there_once() {
     }
 }
 
+/// What everything else on the page is silent about: nothing is wanted, so nothing is refused.
+#[test]
+fn a_failover_that_would_be_refused_tonight_shows_on_a_calm_day() {
+    let targets = "target east 192.0.2.10 1\ntarget west 198.51.100.20 2\nset witnesses=3\n";
+    let possible = "failoverd_policy_failover_possible{policy=\"web\"}";
+    for (script, answer) in [
+        ("start east\n", 1.0),
+        ("start east\n20s hand deletes fence\n", 0.0),
+        ("start east\n20s hand spoils fence\n", 0.0),
+        ("start east\n20s hand fence set o=other/a\n", 0.0),
+        ("set adopt=manual\nstart east bare\n", 0.0),
+        ("set adopt=manual\nstart east bare\n400s adopt east\n", 1.0),
+        ("start east\n20s west refuses\n", 0.0),
+    ] {
+        let page = telemetry::page(&play(&format!("{targets}{script}700s end")).sample()).unwrap();
+        assert_eq!(value(&page, possible), Some(answer), "{script}\n{page}");
+        let steady = "failoverd_policy_state{policy=\"web\",state=\"steady\"}";
+        assert_eq!(value(&page, steady), Some(1.0), "{script}\n{page}");
+    }
+}
+
+#[test]
+fn what_a_rehearsal_should_keep_to_is_told_unless_it_is_off() {
+    let mut sample = play("target a 192.0.2.10 1\ntarget b 198.51.100.20 2\nstart a\n20s end").sample();
+    let cadence = |sample: &failoverd::telemetry::Sample| {
+        value(&telemetry::page(sample).unwrap(), "failoverd_rehearsal_cadence_seconds")
+    };
+    assert_eq!(cadence(&sample), Some(86_400.0));
+    sample.rehearsal_cadence = None;
+    assert_eq!(cadence(&sample), None);
+}
+
 #[test]
 fn a_rule_in_the_way_and_an_age_are_there_only_while_they_hold() {
     let targets = "target east 192.0.2.10 1\ntarget west 198.51.100.20 2\nset witnesses=3\nstart east\n";
@@ -201,7 +235,15 @@ fn a_rule_in_the_way_and_an_age_are_there_only_while_they_hold() {
     for begin in ["failoverd_rehearsal_age_seconds", "failoverd_policy_proven_age_seconds"] {
         assert_eq!(value(&never, begin), None, "{never}");
     }
+    // What was only looked at was not walked.
+    let observed = telemetry::page(&play(&format!("{targets}set mode=observe\n20s rehearsal due\n141s end")).sample());
+    let observed = observed.unwrap();
+    assert_eq!(value(&observed, "failoverd_rehearsal_result{policy=\"web\",result=\"never\"}"), Some(1.0));
+    assert_eq!(value(&observed, "failoverd_rehearsal_result{policy=\"web\",result=\"ok\"}"), Some(0.0));
+    assert!(!observed.contains("failoverd_rehearsal_age") && !observed.contains("failoverd_rehearsal_duration"));
+
     let walked = page("20s rehearsal due\n141s end");
+    assert_eq!(value(&walked, "failoverd_rehearsal_result{policy=\"web\",result=\"ok\"}"), Some(1.0));
     assert_eq!(value(&walked, "failoverd_rehearsal_age_seconds{").map(f64::round), Some(100.0), "{walked}");
     let insync = "failoverd_rehearsal_duration_seconds{policy=\"web\",phase=\"insync\"}";
     assert!(value(&walked, insync).is_some_and(|s| (20.0..22.0).contains(&s)), "{walked}");
@@ -242,7 +284,7 @@ fn the_alert_rules_fire_for_their_cause_and_not_without_it() {
     }
     let path = golden::root().join(ALERTS);
     let (fine, said) = promtool(&["check", "rules", path.to_str().unwrap()], "");
-    assert!(fine && said.contains("8 rules found"), "{said}");
+    assert!(fine && said.contains("10 rules found"), "{said}");
 
     let tests = golden::root().join("tests/fixtures/metrics/alerts-test.yml");
     let (fine, said) = promtool(&["test", "rules", tests.to_str().unwrap()], "");

@@ -209,7 +209,9 @@ fn rehearsal(report: &Report, cadence: Option<Duration>) -> Option<Finding> {
     let seconds = |d: Duration| human(Duration::from_secs(d.as_secs()));
     let long = cadence.map(|cadence| cadence * 2);
     let next = format!("failoverd history {id}; the next one is tried by the daemon or the next `once`");
-    match (&report.rehearsal, long) {
+    // What was only observed was not walked.
+    let last = report.rehearsal.as_ref().filter(|last| !last.ok || last.walked());
+    match (last, long) {
         (Some(last), _) if !last.ok => {
             let text = format!("the last rehearsal, {} ago, failed: {}", seconds(ago(last.at)), last.detail);
             Some(Finding::new(Id::RehearsalFailed, text, next))

@@ -1,9 +1,11 @@
 //! The world as metrics show it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use failoverd::domain::{Policy, PolicyIdx, UnixMs};
 use failoverd::engine::event::Event;
+use failoverd::engine::report::Report;
 use failoverd::engine::{Mode, report};
 use failoverd::telemetry::{Build, Notices, Reload, Sample, StoreCounts};
 
@@ -37,7 +39,11 @@ impl World {
                 started: UnixMs(WALL),
             },
             vitals: fleet.vitals(now),
-            reports: fleet.policies().filter_map(|(idx, _)| report(fleet, idx, now)).collect(),
+            reports: fleet
+                .policies()
+                .filter_map(|(idx, _)| Some(Report { tonight: fleet.tonight(idx, now), ..report(fleet, idx, now)? }))
+                .collect(),
+            rehearsal_cadence: Some(Duration::from_secs(86_400)),
             counts: self.tally.counts(policies.iter().map(|(idx, policy)| (*idx, policy)), now.mono),
             reload: Reload { at: UnixMs(WALL), ok: true },
             notices: Some(Notices { waiting: 2, dead: 1 }),

@@ -2,9 +2,11 @@
 //!
 //! The lock file is never deleted: deleting it would let two processes lock two different files.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+
+use super::owner;
 
 /// The lock; dropping it, or the end of the process however it comes, frees it.
 #[derive(Debug)]
@@ -35,8 +37,7 @@ impl LockError {
 pub fn lock(path: &Path) -> Result<StateLock, LockError> {
     let lock_path = lock_path(path);
     let io = |source| LockError::Io { path: lock_path.clone(), source };
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(io)?;
+    let mut file = owner::open(&lock_path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

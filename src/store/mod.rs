@@ -11,6 +11,7 @@
 mod error;
 pub mod lock;
 mod open;
+mod owner;
 mod rows;
 mod view;
 mod writer;

@@ -11,7 +11,7 @@ use crate::domain::UnixMs;
 use crate::engine::journal::Restored;
 
 use super::error::StoreError;
-use super::rows;
+use super::{owner, rows};
 
 /// Append only: a released migration is never edited. `user_version` counts those applied.
 pub(super) const MIGRATIONS: [&str; 3] = [
@@ -88,6 +88,8 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
 
 fn prepare(path: &Path, now: UnixMs) -> Result<(Connection, Restored), StoreError> {
     let sql = |e| StoreError::from_sql(path, &e);
+    // SQLite gives its journal files to whom the database belongs.
+    owner::make(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags).map_err(sql)?;
     bring_up_to_date(&mut conn, path, now)?;

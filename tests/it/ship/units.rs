@@ -73,6 +73,26 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     assert!(said(&out).contains("Failed to parse sec value"), "{}", said(&out));
 }
 
+/// Of a line like `Type=notify`, what it says, in order.
+fn said_of(unit: &str, key: &str) -> Vec<String> {
+    let value = |line: &str| line.strip_prefix(key)?.strip_prefix('=').map(String::from);
+    shipped(unit).lines().filter_map(value).collect()
+}
+
+#[test]
+fn a_reload_is_asked_for_in_one_way_and_the_runbook_has_the_other_for_an_older_systemd() {
+    assert_eq!(said_of("failoverd.service", "Type"), ["notify", "notify-reload"]);
+    assert_eq!(said_of("failoverd.service", "ExecReload"), Vec::<String>::new(), "it would be a second signal");
+    let older = "systemctl kill --signal=HUP failoverd";
+    assert!(shipped("failoverd.service").contains(older));
+    let runbook = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    for line in runbook.lines().filter(|line| line.contains("systemctl reload failoverd")) {
+        assert!(line.contains(older) || line.contains("(#change-the-configuration)"), "{line}");
+    }
+    let (_, chapter) = runbook.split_once("\n### Change the configuration\n").unwrap();
+    assert!(chapter.split("\n### ").next().unwrap().contains(older));
+}
+
 #[test]
 fn the_services_are_shut_in_and_the_score_counts_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -19,6 +19,8 @@ module "config" {
   secret_names      = keys(var.secrets)
   secrets_directory = var.service == "ec2" ? "/run/credentials/failoverd.service" : null
   alias_types       = var.alias_types
+  address_types     = var.address_types
+  new_records_at    = var.new_records_at
 }
 
 module "policy" {
@@ -37,7 +39,6 @@ module "records" {
 
   records = [for r in module.config.records : r if var.create_records]
   fences  = [for f in module.config.fences : f if var.create_records]
-  protect = var.protect_records
 }
 
 locals {

@@ -38,10 +38,16 @@ variable "create_records" {
   default     = true
 }
 
-variable "protect_records" {
-  description = "Refuse every plan that would destroy a managed record."
-  type        = bool
-  default     = true
+variable "new_records_at" {
+  description = "Policy id to the name of the target that records made from now on begin with. Default: the best by `priority`, then name, which may be down: Terraform cannot know."
+  type        = map(string)
+  default     = {}
+}
+
+variable "address_types" {
+  description = "Policy id to the types of its records, `[\"A\"]`, `[\"AAAA\"]` or both. Needed where a target's addresses are known only after apply, such as `aws_eip.web.public_ip`; otherwise the addresses say it."
+  type        = map(list(string))
+  default     = {}
 }
 
 variable "alias_types" {

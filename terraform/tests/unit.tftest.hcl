@@ -1,6 +1,8 @@
 # The whole module with a mocked provider: what is made in each case, and what is not.
 
 mock_provider "aws" {
+  # A managed record cannot be destroyed, not even at the end of a test: so it is only planned.
+  override_during = plan
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
@@ -33,9 +35,7 @@ mock_provider "aws" {
   }
 }
 
-# A protected record cannot be destroyed, not even at the end of a test: only planned.
 variables {
-  protect_records    = false
   image              = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/failoverd:1"
   subnet_ids         = ["subnet-0123456789abcdef0"]
   security_group_ids = ["sg-0123456789abcdef0"]
@@ -54,7 +54,7 @@ variables {
 }
 
 run "one_task_one_record_one_fence_one_alarm" {
-  command = apply
+  command = plan
   assert {
     condition     = join(",", keys(output.record_fqdns)) == "www.example.com A" && output.fence_names["www.example.com"] == "www._failoverd.example.com"
     error_message = jsonencode([output.record_fqdns, output.fence_names])
@@ -90,7 +90,7 @@ run "fences_and_permissions_agree" {
 }
 
 run "who_only_observes_cannot_write" {
-  command = apply
+  command = plan
   variables { observe = true }
   assert {
     condition     = !strcontains(output.policy_json, "route53:ChangeResourceRecordSets") && strcontains(output.policy_json, "route53:ListResourceRecordSets")
@@ -99,7 +99,7 @@ run "who_only_observes_cannot_write" {
 }
 
 run "passes_instead_of_a_daemon" {
-  command = apply
+  command = plan
   variables { schedule = "rate(1 minute)" }
   assert {
     condition     = output.alarm_name == "failoverd-silent" && output.role_arn == "arn:aws:iam::123456789012:role/mock"
@@ -108,7 +108,7 @@ run "passes_instead_of_a_daemon" {
 }
 
 run "a_machine" {
-  command = apply
+  command = plan
   variables {
     service = "ec2"
     image   = null
@@ -122,7 +122,7 @@ run "a_machine" {
 }
 
 run "records_and_permissions_only" {
-  command = apply
+  command = plan
   variables {
     service = "none"
     image   = null
@@ -134,7 +134,7 @@ run "records_and_permissions_only" {
 }
 
 run "records_that_exist_already_are_left_alone" {
-  command = apply
+  command = plan
   variables { create_records = false }
   assert {
     condition     = length(output.record_fqdns) == 0 && output.fence_names["www.example.com"] == "www._failoverd.example.com"
@@ -143,7 +143,7 @@ run "records_that_exist_already_are_left_alone" {
 }
 
 run "a_role_of_its_own_for_route_53" {
-  command = apply
+  command = plan
   variables { settings = { route53 = { role_arn = "arn:aws:iam::210987654321:role/dns" } } }
   assert {
     condition     = strcontains(output.files["failoverd.toml"], "role_arn = \"arn:aws:iam::210987654321:role/dns\"")
@@ -152,7 +152,7 @@ run "a_role_of_its_own_for_route_53" {
 }
 
 run "an_alarm_with_a_topic" {
-  command = apply
+  command = plan
   variables {
     create_topic = true
     alarm_emails = ["ops@example.com"]

@@ -79,7 +79,6 @@ locals {
 module "web" {
   source             = "../terraform"
   name               = "web"
-  protect_records    = false
   image              = local.image
   subnet_ids         = [var.subnet_id]
   security_group_ids = [var.group_id]
@@ -402,19 +401,18 @@ def main():
     kinds = move_all(route53, zone)
     if kinds != 9:
         fail(f"A and AAAA of three names, a CNAME and two aliases make 9 records, not {kinds}")
-    # Side by side, each with a copy of configuration and state. The third is the README's way out of the protection.
-    bare, unprotected = copy_of(root, "bare"), copy_of(root, "unprotected")
+    # Side by side, each with a copy of configuration and state. The last two choose otherwise about records that live.
+    bare, left, elsewhere = copy_of(root, "bare"), copy_of(root, "left"), copy_of(root, "elsewhere")
     records = bare.parent / "terraform/modules/records/main.tf"
     records.write_text(re.sub(r"^\s*ignore_changes.*\n", "", records.read_text(), flags=re.M))
     of = "module.kept.module.records.aws_route53_record"
-    code, said = terraform("state-mv", unprotected, "state", "mv", f"{of}.protected", f"{of}.plain")
-    if code:
-        fail(said)
-    (unprotected / "main.tf").write_text(ROOT.replace('name    = "kept"', 'name    = "kept"\n  protect_records = false'))
+    for other, more in ((left, "create_records = false"), (elsewhere, 'new_records_at = { two = "euw1", host = "euw1", lb = "euw1" }')):
+        (other / "main.tf").write_text(ROOT.replace('name    = "kept"', f'name    = "kept"\n  {more}'))
     as_it_is = begin_plan("plan-after-failover", root)
     without = begin_plan("plan-without-ignore-changes", bare)
     destroyed = begin_plan("plan-destroy", copy_of(root, "destroyed"), "-destroy", "-target=module.kept")
-    freed = begin_plan("plan-unprotected", unprotected, "-target=module.kept")
+    left_alone = begin_plan("plan-left-alone", left, "-target=module.kept")
+    begun_elsewhere = begin_plan("plan-begun-elsewhere", elsewhere, "-target=module.kept")
     passed = Process("once", [FAILOVERD, "-c", config, "--log", "json", "once", "--deadline", "20s"], environment())
 
     code, said = ended(as_it_is)
@@ -422,7 +420,7 @@ def main():
         fail(f"after the failover Terraform wants to change something, the plan ended with {code}:\n{errors_of(said)}")
     say("plan -detailed-exitcode after the failover, and after a move of A, AAAA, CNAME, alias, wildcard and apex: 0")
     code, said = ended(without)
-    if code != 2 or any(f"module.web.module.records.aws_route53_record.{name}[" not in said for name in ("plain", "fence")):
+    if code != 2 or any(f"module.web.module.records.aws_route53_record.{name}[" not in said for name in ("managed", "fence")):
         fail(f"without ignore_changes the plan should write record and fence back, it ended with {code}:\n{said}")
     say("the same plan without ignore_changes: 2, it would write record and fence back")
     passed.end()
@@ -431,22 +429,29 @@ def main():
         fail(f"no line that the metric filter of passes counts:\n{passed.said()}")
     say("a pass says that it ended, and how")
 
-    # The provider waits half a minute for each change of Route 53; the zone says earlier that both are gone.
+    # Teardown as the README says it. The provider waits half a minute for a change of Route 53; the zone tells earlier.
+    running = lambda: [s for s in ecs.describe_services(cluster="web", services=["web"])["services"] if s["status"] == "ACTIVE" and s["desiredCount"] > 0]
+    if not running():
+        fail("there is no service that could end before the fences")
+    code, said = terraform("state-rm", root, "state", "rm", "module.web.module.records.aws_route53_record.managed")
+    if code:
+        fail(said)
     destroy = Process("destroy", ["terraform", f"-chdir={root}", "destroy", "-target=module.web", "-auto-approve", "-input=false", "-no-color"])
-    code, said = ended(destroyed)
-    if code != 1 or f"{of}.protected" not in said or "Instance cannot be destroyed" not in said:
-        fail(f"a protected record may be destroyed, plan -destroy ended with {code}:\n{said}")
-    say("plan -destroy of protected records: refused")
-    code, said = ended(freed)
+    for what, plan in (("plan -destroy", destroyed), ("a plan with create_records = false", left_alone)):
+        code, said = ended(plan)
+        if code != 1 or f"{of}.managed" not in said or "Instance cannot be destroyed" not in said:
+            fail(f"a live record may be destroyed, {what} ended with {code}:\n{said}")
+        say(f"{what}: refused for the records")
+    code, said = ended(begun_elsewhere)
     if code != 0:
-        fail(f"a record that lost its protection by `state mv` should stay as it is, the plan ended with {code}:\n{errors_of(said)}")
-    say("protection taken off by state mv: 0")
-    gone = lambda: not values(route53, zone, WWW, "A") and not values(route53, zone, FENCE, "TXT")
-    wait("record and fence are destroyed together", gone, patience=60, also=destroy.said)
-    services = ecs.describe_services(cluster="web", services=["web"])["services"]
-    if [s for s in services if s["status"] == "ACTIVE" and s["desiredCount"] > 0]:
-        fail(f"the records went before the service: {services}\n{destroy.said()}")
-    say("destroy: first the service, then record and fence; no fence stays alone")
+        fail(f"new_records_at should say nothing about records that exist, the plan ended with {code}:\n{errors_of(said)}")
+    say("new_records_at for records that exist: 0")
+    wait("the fence is destroyed", lambda: not values(route53, zone, FENCE, "TXT"), patience=60, also=destroy.said)
+    if running():
+        fail(f"the fence went before the service: {running()}\n{destroy.said()}")
+    if values(route53, zone, WWW, "A") != ["127.0.0.2"]:
+        fail(f"the record that was given up is {values(route53, zone, WWW, 'A')}, it should say what it said\n{destroy.said()}")
+    say("state rm, then destroy: the service, then the fence; the record stays as it was")
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))

@@ -134,24 +134,36 @@ locals {
   ))
 }
 
-# What is published first: the best targets by priority and name, as many as may answer.
+# What is published first: the best targets by priority and name, as many as may answer, or the one that was named.
+# Values may be known only after apply; which records there are may not. So nothing below looks at a value where
+# a key says enough, and `try` and `can` stand around nothing that holds values of targets.
 locals {
   first = { for id, p in local.policies : id => slice(
     sort([for i, t in p.target : format("%04d %s %04d", try(t.priority, 0), t.name, i) if try(t.priority, 0) == min([for other in p.target : try(other.priority, 0)]...)]),
     0,
     min(try(p.answers, 1), length([for t in p.target : t if try(t.priority, 0) == min([for other in p.target : try(other.priority, 0)]...)])),
   ) }
-  published = { for id, p in local.policies : id => [for key in local.first[id] : p.target[tonumber(split(" ", key)[2])]] }
+  named     = { for id, p in local.policies : id => [for t in p.target : t if t.name == lookup(var.new_records_at, id, "")] }
+  published = { for id, p in local.policies : id => concat(local.named[id], [for key in local.first[id] : p.target[tonumber(split(" ", key)[2])] if length(local.named[id]) == 0]) }
 
-  kinds = { for id, p in local.policies : id => (
-    can(p.target[0].addresses[0]) ? "addresses" : can(p.target[0].host) && try(p.target[0].host, null) != null ? "host" : "alias"
+  nowhere = sort(concat(
+    [for id, target in var.new_records_at : "new_records_at.${id} = ${target}" if length(lookup(local.named, id, [])) == 0],
+    [for id in setsubtract(keys(var.address_types), keys(local.policies)) : "address_types.${id}"],
+  ))
+
+  # Of a target whose type has all three keys, such as an element of list(object(...)), the one that is not null.
+  kind_keys = { for id, p in local.policies : id => [for k in keys(p.target[0]) : k if contains(["addresses", "alias", "host"], k)] }
+  kinds = { for id, p in local.policies : id => length(local.kind_keys[id]) == 1 ? local.kind_keys[id][0] : (
+    contains(local.kind_keys[id], "addresses") && p.target[0].addresses != null ? "addresses" : contains(local.kind_keys[id], "alias") && p.target[0].alias != null ? "alias" : "host"
   ) }
+  said_types = { for id, p in local.policies : id => compact(local.kinds[id] != "addresses" ? [] : [
+    anytrue([for a in p.target[0].addresses : !strcontains(a, ":")]) ? "A" : "",
+    anytrue([for a in p.target[0].addresses : strcontains(a, ":")]) ? "AAAA" : "",
+  ]) }
   types = { for id, p in local.policies : id => (
-    local.kinds[id] == "host" ? ["CNAME"] : local.kinds[id] == "alias" ? var.alias_types : compact([
-      anytrue([for a in p.target[0].addresses : !strcontains(a, ":")]) ? "A" : "",
-      anytrue([for a in p.target[0].addresses : strcontains(a, ":")]) ? "AAAA" : "",
-    ])
+    local.kinds[id] == "host" ? ["CNAME"] : local.kinds[id] == "alias" ? var.alias_types : lookup(var.address_types, id, null) != null ? lookup(var.address_types, id, []) : local.said_types[id]
   ) }
+  other_types = [for id, types in var.address_types : id if lookup(local.kinds, id, "") != "addresses" || sort(types) != sort(lookup(local.said_types, id, []))]
 
   names = flatten([for id, p in local.policies : [for record in p.records : {
     policy   = id

@@ -27,6 +27,15 @@ output "files" {
 output "records" {
   description = "The records to be made, each with what is published first."
   value       = local.records
+
+  precondition {
+    condition     = length(local.nowhere) == 0
+    error_message = "No such policy or target: ${join(", ", local.nowhere)}. new_records_at maps a policy's id to the name of one of its targets, address_types a policy's id to record types."
+  }
+  precondition {
+    condition     = length(local.other_types) == 0
+    error_message = "address_types says other types than the addresses of the targets: ${join(", ", local.other_types)}."
+  }
 }
 
 output "fences" {

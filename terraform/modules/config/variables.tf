@@ -63,3 +63,20 @@ variable "alias_types" {
     error_message = "alias_types is [\"A\"] or [\"A\", \"AAAA\"]."
   }
 }
+
+variable "address_types" {
+  description = "Policy id to the types its addresses are published as. Needed where the addresses are known only after apply, because records are told apart by type before; otherwise the addresses say it."
+  type        = map(list(string))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for types in values(var.address_types) : length(types) > 0 && length(distinct(types)) == length(types) && length(setsubtract(types, ["A", "AAAA"])) == 0])
+    error_message = "address_types maps a policy's id to [\"A\"], [\"AAAA\"] or both."
+  }
+}
+
+variable "new_records_at" {
+  description = "Policy id to the name of the target that its records are made with, instead of the best by priority and name."
+  type        = map(string)
+  default     = {}
+}

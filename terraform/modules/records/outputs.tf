@@ -1,6 +1,6 @@
 output "fqdns" {
   description = "Full names of the managed records by key, such as \"www.example.com A\"."
-  value       = { for key, r in merge(aws_route53_record.protected, aws_route53_record.plain) : key => r.fqdn }
+  value       = { for key, r in aws_route53_record.managed : key => r.fqdn }
 }
 
 output "fence_names" {

@@ -35,9 +35,3 @@ variable "fences" {
   }))
   default = []
 }
-
-variable "protect" {
-  description = "Refuse every plan that would destroy a record (prevent_destroy). To change it later, move the records in the state; see the README."
-  type        = bool
-  default     = true
-}

@@ -169,3 +169,61 @@ run "a_policy_without_a_zone_id_is_refused" {
   }
   expect_failures = [var.policies]
 }
+
+run "new_records_begin_where_a_person_says" {
+  command = plan
+  variables { new_records_at = { web = "eu", pool = "z" } }
+  assert {
+    condition     = join(" ", flatten([for r in output.records : r.values if contains(["web", "pool"], r.policy) && !startswith(r.name, "*") && r.name != "example.com"])) == "192.0.2.9 198.51.100.20 2001:db8::20"
+    error_message = jsonencode(output.records)
+  }
+  assert {
+    condition     = join(" ", flatten([for r in output.records : r.values if r.policy == "queue"])) == "a.example.org"
+    error_message = "other policies begin at their best: ${jsonencode(output.records)}"
+  }
+}
+
+run "a_target_that_is_none_is_refused" {
+  command = plan
+  variables { new_records_at = { web = "ap" } }
+  expect_failures = [output.records]
+}
+
+run "other_types_than_the_addresses_have_are_refused" {
+  command = plan
+  variables { address_types = { web = ["A"] } }
+  expect_failures = [output.records]
+}
+
+run "a_target_may_have_keys_that_are_null" {
+  command = plan
+  variables {
+    policies = { for id, target in {
+      a = { name = "t", addresses = ["2001:db8::1"], host = null, alias = null }
+      h = { name = "t", addresses = null, host = "h.example.net", alias = null }
+      l = { name = "t", addresses = null, host = null, alias = { name = "l.example.net", zone_id = "Z2" } }
+    } : id => { zone = "example.com", zone_id = "Z1", records = ["${id}.example.com"], check = { type = "tcp", port = 1 }, target = [target] } }
+  }
+  assert {
+    condition     = join(", ", [for r in output.records : r.key]) == "a.example.com AAAA, h.example.com CNAME, l.example.com A, l.example.com AAAA"
+    error_message = jsonencode(output.records)
+  }
+}
+
+run "which_records_there_are_is_known_before_their_values" {
+  command = plan
+  module { source = "./tests/unknown" }
+  assert {
+    condition     = join(", ", keys(terraform_data.record)) == "both.example.com A, both.example.com AAAA, host.example.com CNAME, lb.example.com A, lb.example.com AAAA, one.example.com A"
+    error_message = jsonencode(keys(terraform_data.record))
+  }
+}
+
+run "and_then_they_say_what_they_should" {
+  command = apply
+  module { source = "./tests/unknown" }
+  assert {
+    condition     = join(" ", [for key in ["both.example.com A", "both.example.com AAAA", "one.example.com A", "host.example.com CNAME"] : output.records[key].values[0]]) == "192.0.2.10 2001:db8::10 192.0.2.10 a.example.net"
+    error_message = jsonencode(output.records)
+  }
+}

@@ -6,8 +6,14 @@ data "aws_caller_identity" "current" {}
 
 locals {
   # A daemon on ECS has no watchdog but its own answer: an API that only the task itself reaches.
-  own_api  = { api = { listen = "127.0.0.1:8653" } }
-  settings = merge({ for key, table in local.own_api : key => table if var.service == "ecs" && var.schedule == null }, var.settings)
+  own_api = { api = { listen = "127.0.0.1:8653" } }
+  # Requests are signed, and roles taken, in the partition of the service's own region.
+  own_route53 = { region = data.aws_region.current.id }
+  settings = merge(
+    { for key, table in local.own_api : key => table if var.service == "ecs" && var.schedule == null },
+    var.settings,
+    { for key in ["route53"] : key => merge([local.own_route53, lookup(var.settings, "route53", {})]...) if var.service != "none" },
+  )
 }
 
 module "config" {
@@ -21,6 +27,7 @@ module "config" {
   alias_types       = var.alias_types
   address_types     = var.address_types
   new_records_at    = var.new_records_at
+  retired           = var.retired
 }
 
 module "policy" {
@@ -57,14 +64,14 @@ locals {
 }
 
 resource "aws_sns_topic" "alarm" {
-  count = var.create_topic ? 1 : 0
+  count = var.create_topic || length(var.alarm_emails) > 0 ? 1 : 0
 
   name = "${var.name}-alarm"
   tags = var.tags
 }
 
 resource "aws_sns_topic_subscription" "alarm" {
-  for_each = var.create_topic ? toset(var.alarm_emails) : toset([])
+  for_each = toset(var.alarm_emails)
 
   topic_arn = aws_sns_topic.alarm[0].arn
   protocol  = "email"
@@ -92,7 +99,7 @@ module "service_ecs" {
   subnet_ids           = var.subnet_ids
   security_group_ids   = var.security_group_ids
   assign_public_ip     = var.assign_public_ip
-  cluster_arn          = var.cluster_arn
+  cluster              = var.cluster
   state                = var.state
   log_retention_days   = var.log_retention_days
   alarm_actions        = local.alarm_actions

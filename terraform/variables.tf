@@ -27,7 +27,7 @@ variable "secrets" {
 }
 
 variable "secrets_kms_key_arns" {
-  description = "Keys of your own that the secrets are encrypted with."
+  description = "Keys of your own that the secrets are encrypted with, with `ec2` also the bucket of the binary."
   type        = list(string)
   default     = []
 }
@@ -36,6 +36,12 @@ variable "create_records" {
   description = "Make the managed records, once, with the best targets' answer, and a fence for each that nobody owns yet. false: both exist already, or the controller makes the fences."
   type        = bool
   default     = true
+}
+
+variable "retired" {
+  description = "Zone id to the zone's name and the records managed there before, so that `failoverd release --orphan RECORD` may still mark their fences released."
+  type        = map(object({ zone = string, records = list(string) }))
+  default     = {}
 }
 
 variable "new_records_at" {
@@ -97,9 +103,9 @@ variable "files_image" {
   default     = null
 }
 
-variable "cluster_arn" {
-  description = "With `ecs`: cluster to run in. Null: one is made."
-  type        = string
+variable "cluster" {
+  description = "With `ecs`: cluster to run in, which may be made in the same apply. Null: one of its own."
+  type        = object({ arn = string })
   default     = null
 }
 
@@ -170,13 +176,13 @@ variable "alarm_after_minutes" {
 }
 
 variable "create_topic" {
-  description = "Make an SNS topic for the alarm."
+  description = "Make an SNS topic for the alarm, also without `alarm_emails`."
   type        = bool
   default     = false
 }
 
 variable "alarm_emails" {
-  description = "With `create_topic`: addresses that are sent a request to confirm, then the alarm."
+  description = "Addresses that are sent a request to confirm, then the alarm, through a topic that is made."
   type        = list(string)
   default     = []
 }

@@ -146,20 +146,115 @@ run "a_role_of_its_own_for_route_53" {
   command = plan
   variables { settings = { route53 = { role_arn = "arn:aws:iam::210987654321:role/dns" } } }
   assert {
-    condition     = strcontains(output.files["failoverd.toml"], "role_arn = \"arn:aws:iam::210987654321:role/dns\"")
+    condition     = strcontains(output.files["failoverd.toml"], "region = \"eu-west-1\"\nrole_arn = \"arn:aws:iam::210987654321:role/dns\"")
+    error_message = output.files["failoverd.toml"]
+  }
+  assert {
+    condition     = [for s in jsondecode(local.service_policy_json).Statement : [s.Effect, s.Action, s.Resource]] == [["Allow", "sts:AssumeRole", "arn:aws:iam::210987654321:role/dns"]]
+    error_message = "the service may take that role and nothing else: ${local.service_policy_json}"
+  }
+  assert {
+    condition     = strcontains(output.policy_json, "route53:ChangeResourceRecordSets")
+    error_message = "the role gets this: ${output.policy_json}"
+  }
+}
+
+run "without_it_the_service_has_the_policy_itself" {
+  command = plan
+  assert {
+    condition     = local.service_policy_json == output.policy_json
+    error_message = local.service_policy_json
+  }
+}
+
+run "requests_are_signed_in_the_region_of_the_service" {
+  command = plan
+  assert {
+    condition     = strcontains(output.files["failoverd.toml"], "[route53]\nregion = \"eu-west-1\"\n")
     error_message = output.files["failoverd.toml"]
   }
 }
 
-run "an_alarm_with_a_topic" {
+run "unless_a_person_says_another" {
+  command = plan
+  variables { settings = { route53 = { region = "us-gov-west-1", share = 0.5 } } }
+  assert {
+    condition     = strcontains(output.files["failoverd.toml"], "[route53]\nregion = \"us-gov-west-1\"\nshare = 0.5\n")
+    error_message = output.files["failoverd.toml"]
+  }
+}
+
+run "or_the_controller_runs_somewhere_else" {
   command = plan
   variables {
-    create_topic = true
-    alarm_emails = ["ops@example.com"]
+    service = "none"
+    image   = null
+  }
+  assert {
+    condition     = !strcontains(output.files["failoverd.toml"], "region")
+    error_message = output.files["failoverd.toml"]
+  }
+}
+
+run "an_alarm_by_mail_has_a_topic" {
+  command = plan
+  variables {
+    alarm_emails  = ["ops@example.com"]
+    alarm_actions = ["arn:aws:sns:eu-west-1:123456789012:pages"]
   }
   assert {
     condition     = output.topic_arn == "arn:aws:sns:eu-west-1:123456789012:mock"
     error_message = "topic"
+  }
+  assert {
+    condition     = [for s in aws_sns_topic_subscription.alarm : [s.topic_arn, s.protocol, s.endpoint]] == [["arn:aws:sns:eu-west-1:123456789012:mock", "email", "ops@example.com"]]
+    error_message = jsonencode(aws_sns_topic_subscription.alarm)
+  }
+  assert {
+    condition     = local.alarm_actions == ["arn:aws:sns:eu-west-1:123456789012:pages", "arn:aws:sns:eu-west-1:123456789012:mock"]
+    error_message = jsonencode(local.alarm_actions)
+  }
+}
+
+run "a_topic_without_mail" {
+  command = plan
+  variables { create_topic = true }
+  assert {
+    condition     = output.topic_arn == "arn:aws:sns:eu-west-1:123456789012:mock" && length(aws_sns_topic_subscription.alarm) == 0
+    error_message = "topic"
+  }
+}
+
+run "records_managed_before_may_still_be_released" {
+  command = plan
+  variables { retired = {
+    Z0123456789ABCDEFGHIJ = { zone = "example.com", records = ["old.example.com"] }
+    Z00000000000000000002 = { zone = "example.net", records = ["gone.example.net"] }
+  } }
+  assert {
+    condition = alltrue([for zone, fence in { Z0123456789ABCDEFGHIJ = "old._failoverd.example.com", Z00000000000000000002 = "gone._failoverd.example.net" } : anytrue([
+      for s in jsondecode(output.policy_json).Statement : s.Sid == "Fences${zone}" && contains(try(s.Condition["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsNormalizedRecordNames"], []), fence)
+    ])])
+    error_message = output.policy_json
+  }
+  assert {
+    condition     = !strcontains(output.policy_json, "\"old.example.com\"") && !strcontains(output.policy_json, "MovesZ00000000000000000002")
+    error_message = "fences and no records: ${output.policy_json}"
+  }
+}
+
+run "an_alias_may_be_written_in_both_types" {
+  command = plan
+  variables {
+    alias_types = ["A"]
+    policies = { lb = {
+      zone   = "example.com", zone_id = "Z0123456789ABCDEFGHIJ", records = ["lb.example.com"], check = { type = "tcp", port = 1 },
+      target = [{ name = "a", alias = { name = "lb.example.org", zone_id = "Z35SXDOTRQ7X7K" } }]
+    } }
+  }
+  assert {
+    condition     = keys(output.record_fqdns) == ["lb.example.com A"] && jsondecode(output.policy_json).Statement[0].Condition["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsRecordTypes"] == ["A", "AAAA", "TXT"]
+    error_message = "${jsonencode(keys(output.record_fqdns))} ${output.policy_json}"
   }
 }
 

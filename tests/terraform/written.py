@@ -5,6 +5,7 @@ Usage: written.py WORK FAILOVERD; WORK holds a copy of terraform/.
 """
 
 import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import sys
 import tempfile
 
 WORK, FAILOVERD = pathlib.Path(sys.argv[1]), sys.argv[2]
+NO_SUM = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 # Every key of both schemas stands here once, so that each is rendered as the controller reads it.
 MODULE = """
@@ -149,6 +151,30 @@ esac"""
         sys.exit(f"the machine's secrets are {found}, not {wanted}")
 
 
+def the_binary_arrives(tail):
+    """Also when a try fails and the next one brings something else; only what has the sum is put in place."""
+    binary = b"#!/bin/sh\necho the binary\n"
+    curl = """
+while [ "$1" != --output ]; do shift; done
+printf x >>"$STUBS/tries"
+case $(cat "$STUBS/tries") in
+    x) exit 22 ;;
+    xx) echo 'half of it' >"$2" ;;
+    *) printf '%s\\n' '#!/bin/sh' 'echo the binary' >"$2" ;;
+esac"""
+    environment = stubs("aws-binary", curl=curl, systemctl='echo "$*" >>"$STUBS/asked"')
+    machine = pathlib.Path(environment["STUBS"])
+    (machine / "usr/bin").mkdir(parents=True)
+    script = "set -eu\nnew=$(mktemp" + tail.replace("/usr/bin/", f"{machine}/usr/bin/").replace(NO_SUM, hashlib.sha256(binary).hexdigest())
+    said = run(["sh", "-c", script], env=environment).stderr
+    installed = machine / "usr/bin/failoverd"
+    if installed.read_bytes() != binary or not os.access(installed, os.X_OK) or len(list(installed.parent.iterdir())) != 1:
+        sys.exit(f"the machine's binary is not what was asked for: {installed.read_bytes()}")
+    tries, told = (machine / "tries").read_text(), said.count("trying again")
+    if (tries, told) != ("xxx", 2) or "failoverd.service" not in (machine / "asked").read_text():
+        sys.exit(f"the binary was tried {len(tries)} times and told {told} times:\n{said}")
+
+
 def a_sign_of_life_is_passed_on(root):
     """With the daemon's line in the journal there is a metric, without it there is none."""
     script = str(root / "usr/local/sbin/failoverd-sign-of-life")
@@ -200,9 +226,8 @@ def main():
         if not os.access(program, os.X_OK):
             sys.exit(f"{program.name} cannot be run")
     secrets_arrive(root)
+    the_binary_arrives(tail)
     a_sign_of_life_is_passed_on(root)
-    if tail.index("sha256sum") > tail.index('mv "$new"'):
-        sys.exit("the binary is put in place before its sum is checked")
     print(f"ok: {len(made['files'])} files read by failoverd, written by the container's script and by the machine's user data")
 
 

@@ -59,8 +59,11 @@ locals {
     [for path in sort(keys(local.programs)) : "chmod 755 '${path}'"],
     [
       "new=$(mktemp /usr/bin/.failoverd.XXXXXX)",
-      local.download,
-      "echo '${var.binary.sha256}  '\"$new\" | sha256sum --check --quiet -",
+      "# For as long as it takes: rights, network and the binary itself may come after the machine.",
+      "until ${local.download} && echo '${var.binary.sha256}  '\"$new\" | sha256sum --check --quiet -; do",
+      "  echo 'failoverd: no binary with the sum ${var.binary.sha256} at ${var.binary.url} yet, trying again. An object encrypted with a KMS key of your own needs that key in secrets_kms_key_arns.' >&2",
+      "  sleep 15",
+      "done",
       "chmod 755 \"$new\"",
       "mv \"$new\" /usr/bin/failoverd",
       "systemctl daemon-reload",

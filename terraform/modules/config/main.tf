@@ -173,6 +173,8 @@ locals {
     relative = trimsuffix(lower(record), ".") == trimsuffix(lower(p.zone), ".") ? "" : trimsuffix(trimsuffix(lower(record), "."), ".${trimsuffix(lower(p.zone), ".")}")
   }]])
 
+  names_by_zone = { for n in local.names : n.zone_id => n... }
+
   outside_zone = [for n in local.names : "${n.policy}: ${n.name}" if n.name != n.zone && !endswith(n.name, ".${n.zone}")]
   doubled      = [for name, list in { for n in local.names : "${n.zone_id} ${n.name}" => n.policy... } : name if length(list) > 1]
 

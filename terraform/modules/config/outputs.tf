@@ -45,18 +45,23 @@ output "fences" {
 
 output "zones" {
   description = "The zones with their records, as modules/policy takes them."
-  value = [for id, list in { for n in local.names : n.zone_id => n... } : {
-    id   = id
-    name = list[0].zone
-    records = [for n in list : {
-      name  = n.name
-      types = local.types[n.policy]
-      write = coalesce(try(local.policies[n.policy].failover.write, null), "upsert")
-    }]
-  }]
+  value = concat(
+    [for id, list in local.names_by_zone : {
+      id   = id
+      name = list[0].zone
+      records = [for n in list : {
+        name = n.name
+        # Of an alias always both: where one does not stand the controller makes it.
+        types = local.kinds[n.policy] == "alias" ? ["A", "AAAA"] : local.types[n.policy]
+        write = coalesce(try(local.policies[n.policy].failover.write, null), "upsert")
+      }]
+      retired = flatten([for other, old in var.retired : old.records if other == id])
+    }],
+    [for id, old in var.retired : { id = id, name = trimsuffix(lower(old.zone), "."), records = [], retired = old.records } if !contains(keys(local.names_by_zone), id)],
+  )
 
   precondition {
-    condition     = alltrue([for id, zones in { for n in local.names : n.zone_id => n.zone... } : length(distinct(zones)) == 1])
+    condition     = alltrue([for id, list in local.names_by_zone : length(distinct(concat(list[*].zone, [for other, old in var.retired : trimsuffix(lower(old.zone), ".") if other == id]))) == 1])
     error_message = "One zone_id stands with two different zones."
   }
 }

@@ -54,7 +54,7 @@ variable "secrets_directory" {
 }
 
 variable "alias_types" {
-  description = "Record types made for a record whose targets are aliases; A alone, or A and AAAA. The controller keeps to those that stand."
+  description = "Record types made for a record whose targets are aliases; A alone, or A and AAAA. The controller may write both."
   type        = list(string)
   default     = ["A", "AAAA"]
 
@@ -78,5 +78,11 @@ variable "address_types" {
 variable "new_records_at" {
   description = "Policy id to the name of the target that its records are made with, instead of the best by priority and name."
   type        = map(string)
+  default     = {}
+}
+
+variable "retired" {
+  description = "Zone id to the zone's name and the records managed there before: their fences may still be released."
+  type        = map(object({ zone = string, records = list(string) }))
   default     = {}
 }

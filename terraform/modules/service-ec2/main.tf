@@ -46,10 +46,11 @@ resource "aws_iam_role_policy" "secrets_keys" {
 }
 
 resource "aws_iam_role_policy_attachment" "more" {
-  for_each = toset(var.managed_policy_arns)
+  # By place in the list, because a policy made in the same apply has no ARN yet.
+  count = length(var.managed_policy_arns)
 
   role       = aws_iam_role.machine.name
-  policy_arn = each.value
+  policy_arn = var.managed_policy_arns[count.index]
 }
 
 resource "aws_iam_instance_profile" "this" {

@@ -50,7 +50,7 @@ variable "secrets" {
 }
 
 variable "secrets_kms_key_arns" {
-  description = "Keys of your own that the secrets are encrypted with."
+  description = "Keys of your own that the secrets are encrypted with, or the bucket of the binary."
   type        = list(string)
   default     = []
 }

@@ -7,7 +7,7 @@ locals {
   region    = var.place.region
   scheduled = var.schedule != null
 
-  cluster_arn = var.cluster_arn != null ? var.cluster_arn : aws_ecs_cluster.this[0].arn
+  cluster_arn = var.cluster != null ? var.cluster.arn : aws_ecs_cluster.this[0].arn
 
   trust_tasks = jsonencode({
     Version = "2012-10-17"
@@ -102,7 +102,7 @@ resource "aws_iam_role_policy" "secrets_keys" {
 }
 
 resource "aws_ecs_cluster" "this" {
-  count = var.cluster_arn == null ? 1 : 0
+  count = var.cluster == null ? 1 : 0
 
   name = var.name
   tags = var.tags

@@ -100,9 +100,9 @@ variable "assign_public_ip" {
   default     = false
 }
 
-variable "cluster_arn" {
-  description = "ECS cluster to run in. Null: one is made."
-  type        = string
+variable "cluster" {
+  description = "ECS cluster to run in. Null: one is made. An object, so that a plan knows that there is one before it knows its ARN."
+  type        = object({ arn = string })
   default     = null
 }
 

@@ -16,7 +16,7 @@ run "no_text_of_a_file_stands_in_the_script" {
 run "the_binary_is_checked_before_it_is_put_in_place" {
   command = plan
   assert {
-    condition     = can(regex("(?s)curl .*sha256sum --check.*mv .*systemctl enable --now --no-block failoverd.service", output.user_data))
+    condition     = can(regex("(?s)until curl .* && echo .*sha256sum --check.*mv .*systemctl enable --now --no-block failoverd.service", output.user_data))
     error_message = output.user_data
   }
   assert {

@@ -98,7 +98,7 @@ variable "image" {
 }
 
 variable "files_image" {
-  description = "With `ecs`: image of the short container that writes the configuration. Default: busybox from AWS's public registry."
+  description = "With `ecs`: image of the short container that writes the configuration. Default: busybox 1.37 from AWS's public registry, by its tag; mirror it and give a digest for a zone that matters."
   type        = string
   default     = null
 }

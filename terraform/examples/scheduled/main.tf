@@ -93,8 +93,9 @@ module "failoverd" {
   security_group_ids = var.security_group_ids
   create_topic       = true
 
+  # By way of the mount targets, so that no pass starts before it can mount.
   state = {
-    file_system_arn  = aws_efs_file_system.state.arn
+    file_system_arn  = aws_efs_mount_target.state[0].file_system_arn
     access_point_arn = aws_efs_access_point.state.arn
   }
 

@@ -46,6 +46,6 @@ output "silent_minutes" {
   }
   precondition {
     condition     = try(local.silent_minutes >= 2 && local.silent_minutes <= 1440, true)
-    error_message = "alarm_after_minutes is from 2 to 1440 (a day, the longest an alarm looks back)."
+    error_message = var.alarm_after_minutes == null ? "Three missed passes of ${coalesce(var.schedule, "this schedule")} are ${coalesce(local.silent_minutes, 0)} minutes, and an alarm looks back 1440 (a day) at most, so nobody would be told: pass more often, at the slowest rate(479 minutes)." : "alarm_after_minutes is from 2 to 1440 (a day, the longest an alarm looks back)."
   }
 }

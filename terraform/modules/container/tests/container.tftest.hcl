@@ -144,6 +144,21 @@ run "hours_are_understood" {
   }
 }
 
+run "a_pass_a_day_cannot_be_watched" {
+  command = plan
+  variables { schedule = "rate(1 day)" }
+  expect_failures = [output.silent_minutes]
+}
+
+run "the_slowest_that_can" {
+  command = plan
+  variables { schedule = "rate(479 minutes)" }
+  assert {
+    condition     = output.silent_minutes == 1439
+    error_message = output.silent_minutes
+  }
+}
+
 run "a_cron_schedule_needs_a_persons_word" {
   command = plan
   variables { schedule = "cron(0/5 * * * ? *)" }

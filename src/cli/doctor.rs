@@ -18,7 +18,7 @@ use super::{Context, Done, Exit, Failure, render};
 /// Most findings one answer holds; the rest is counted.
 const MOST: usize = 1000;
 
-/// Exit: 0 fine, or notes only · 1 something to look at · 4 invalid configuration · 5 provider unreachable.
+/// Exit: 0 every failover would be sent, notes at most · 1 something to look at · 4 invalid configuration · 5 provider unreachable.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  failoverd doctor\n  failoverd doctor --list       what it can find\n\n\
     What is only in the files is told by `failoverd check`, offline.")]
@@ -103,7 +103,9 @@ pub async fn run(context: &Context, args: Args) -> Done {
             .next("look at the provider's address, the network and the credentials, then run this again"));
     }
     let Counts { critical, warning, .. } = count(examined.findings.iter());
-    Ok(if critical + warning == 0 { Exit::Ok } else { Exit::Error })
+    // Whatever was found or not: 0 says that every failover tonight would be sent.
+    let all = examined.sent.len() == examined.status.reports.len();
+    Ok(if critical + warning == 0 && all { Exit::Ok } else { Exit::Error })
 }
 
 fn list(output: Format) {

@@ -361,7 +361,7 @@ fn private(policy: &Policy, zone: &ZoneInfo) -> Option<Obstacle> {
             "the zone {} ({}) is private and has no authoritative servers to ask: a move is proven by reading the zone, INSYNC and a probe",
             zone.name, zone.id
         ),
-        next: "set [verify] name_servers to resolvers of the VPC, or to [] when that is enough".into(),
+        next: "set [verify] name_servers to [] when that is enough; a resolver of the VPC is no authoritative server and proves nothing (docs/aws.md, Private zones)".into(),
     })
 }
 

@@ -29,7 +29,9 @@ pub enum OrphanStage {
     Begun,
     /// The fence says released; what stood there before.
     Released { before: String },
-    /// Not written, or it is not known.
+    /// Sent; whether the fence says released could not be learnt. What stood there before, and why.
+    Unknown { before: String, why: String },
+    /// Not written.
     Failed { why: String },
 }
 
@@ -47,6 +49,13 @@ impl OrphanNote {
                 format!("the orphaned fence of {record} was released {said}"),
                 Some(format!("it was {before}")),
             ),
+            OrphanStage::Unknown { before, why } => (
+                TransitionKind::Released,
+                format!(
+                    "the release of the orphaned fence of {record} was sent {said}, its outcome is not known: {why}"
+                ),
+                Some(format!("it was {before}")),
+            ),
             OrphanStage::Failed { why } => {
                 (TransitionKind::NotApplied, format!("the orphaned fence of {record} was not released: {why}"), None)
             }
@@ -61,11 +70,19 @@ impl OrphanNote {
             policy: Some(policy.clone()),
             incident: None,
             observe: false,
-            title: format!("{record}: an orphaned fence was released"),
+            title: match stage {
+                OrphanStage::Unknown { .. } => format!("{record}: an orphaned fence may be released"),
+                _ => format!("{record}: an orphaned fence was released"),
+            },
             why: vec![text.clone(), why],
             moved: None,
             timeline: Vec::new(),
-            next: vec!["no instance of this cluster writes the record until a person adopts it".to_owned()],
+            next: match stage {
+                OrphanStage::Unknown { .. } => {
+                    vec![format!("failoverd doctor lists the fence of {record} while it is not released")]
+                }
+                _ => vec!["no instance of this cluster writes the record until a person adopts it".to_owned()],
+            },
             undo: Some(format!("failoverd adopt {policy}, with a policy of that name")),
             to,
         });

@@ -35,6 +35,19 @@ fn tonight(p: &PolicyState, shared: &Shared, now: Now) -> Tonight {
             }
         }
     }
+    let unknown = |rule| all.refusals.iter().all(|known: &Refusal| known.rule != rule);
+    let mut trouble = Vec::new();
+    // When it is tried again is no matter: what was refused last is refused until that was seen to end.
+    if let Some(write) = p.write_trouble.as_ref().filter(|_| unknown(Rule::WriteRefused)) {
+        let text = format!("the provider refused the last write: {}", write.message);
+        let change = format!("cure the cause, then `failoverd ack {}` tries at once", p.policy.id);
+        trouble.push(Refusal { rule: Rule::WriteRefused, text, change });
+    }
+    if let Some(read) = p.trouble.as_ref().filter(|_| unknown(Rule::LiveUnknown)) {
+        let text = format!("the zone could not be read: {}", read.message);
+        trouble.push(Refusal { rule: Rule::LiveUnknown, text, change: "cure the cause; it is read again".into() });
+    }
+    all.refusals.extend(trouble);
     all
 }
 

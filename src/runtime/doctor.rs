@@ -1,6 +1,7 @@
 //! `doctor`: a live look at everything a move would need, on a calm day, and the hard question: would a
 //! failover tonight be sent? Built without a write client, keeps nothing and takes no lock.
 
+mod daemon;
 mod finding;
 mod policy;
 mod state;
@@ -14,14 +15,13 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::config::calendar::Schedule;
-use crate::control::client::{AskError, ask};
-use crate::control::protocol::{Answer, Request, Status};
+use crate::control::client::ask;
+use crate::control::protocol::{Request, Status};
 use crate::domain::{PolicyId, UnixMs};
 use crate::engine::Mode;
-use crate::engine::report::{Report, Tonight};
 
 pub use finding::{Finding, FindingId, KNOWN, Known, Severity};
-use policy::{Told, about, refused};
+use policy::{Told, about};
 
 use super::assembly::{self, StartError};
 use super::controller::{Controller, Until};
@@ -31,6 +31,8 @@ use super::keeper::Forgetful;
 
 /// How long witnesses and delegations are waited for once every policy is judged.
 const LAST_LOOKS: Duration = Duration::from_secs(10);
+/// How much later the listing of the zones may end.
+const LISTINGS: Duration = Duration::from_secs(10);
 /// From how many witnesses on one of them may be down.
 const ENOUGH_WITNESSES: usize = 3;
 
@@ -81,7 +83,7 @@ pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, St
     let mut status = controller.status_and_tonight();
     let sight = sight(&controller);
     let reader = assembly::reader(config).await?;
-    let zones = zone::look(config, &*reader, &controller, &restored, status.at).await;
+    let zones = zone::look(config, &*reader, &controller, &restored, status.at, deadline + LISTINGS).await;
     let told_of_sight = sight.iter().any(|f| matches!(f.id, FindingId::Blind | FindingId::NoSight));
     let trouble = zones.trouble.or_else(|| {
         let unread = status.reports.iter().any(|r| r.live == crate::engine::report::LiveState::NotRead);
@@ -99,28 +101,21 @@ pub async fn examine(config: &Config, deadline: Duration) -> Result<Examined, St
     findings.extend(sight);
     findings.extend(zones.findings);
     findings.extend(fleet(config));
-    let daemon = ask(&config.state, Request::Examine).await;
-    let (stated, says) = daemon_says(config, &status, daemon);
+    let answer = ask(&config.state, Request::Examine).await;
+    let (stated, daemon) = daemon::says(config, &status, answer, &restored);
     findings.extend(state::clock(&restored, status.at));
-    findings.extend(state::open_intents(&restored, status.at, says.is_some()));
+    findings.extend(state::open_intents(&restored, status.at, daemon.answers()));
     findings.extend(stated);
     let mut findings = one_for_all(findings, status.reports.len());
     findings.sort_by(|a, b| key(a).cmp(&key(b)));
     findings.dedup();
-    let sent = status.reports.iter().filter(|r| is_sent(r, says.as_ref())).map(|r| r.policy.clone()).collect();
+    let sent = status.reports.iter().filter(|r| daemon.would_send(r)).map(|r| r.policy.clone()).collect();
     Ok(Examined { status, provider_trouble: trouble, findings, sent })
 }
 
 fn key(finding: &Finding) -> (Severity, bool, Option<&PolicyId>, FindingId, Option<&String>, Option<&str>, &str) {
     let Finding { id, severity, policy, record, target, text, .. } = finding;
     (*severity, policy.is_some(), policy.as_ref(), *id, record.as_ref(), target.as_ref().map(|t| t.as_str()), text)
-}
-
-/// By what this look saw and, where one answers, by what the daemon says.
-fn is_sent(report: &Report, daemon: Option<&Status>) -> bool {
-    let sent = |r: &Report| r.tonight.as_ref().is_some_and(Tonight::is_sent);
-    let theirs = daemon.map(|d| !d.observe && d.reports.iter().any(|r| r.policy == report.policy && sent(r)));
-    sent(report) && theirs.unwrap_or(true)
 }
 
 /// Whether this machine can see, and who tells.
@@ -173,58 +168,6 @@ fn fleet(config: &Config) -> Vec<Finding> {
 /// The longest time from one firing of a schedule to the next, as seen from `now`.
 pub fn cadence(cron: &str, now: UnixMs) -> Option<Duration> {
     drill::cadence(&Schedule::new(cron, "UTC").ok()?, now)
-}
-
-/// What the daemon knows and this look does not, and its own status when it gave one.
-fn daemon_says(config: &Config, ours: &Status, answer: Result<Answer, AskError>) -> (Vec<Finding>, Option<Status>) {
-    let status = match answer {
-        Ok(Answer::Status(status)) => status,
-        Err(AskError::NoDaemon(_)) => {
-            let text = format!("no daemon answers for {}", config.state.display());
-            return (vec![Finding::new(FindingId::NoDaemon, text, "failoverd run, or `once` by a timer")], None);
-        }
-        Ok(Answer::Error { text } | Answer::Refused { text }) => return (vec![silent(&text)], None),
-        Ok(_) => return (vec![silent("it gave an answer to another question")], None),
-        Err(error) => return (vec![silent(&error.to_string())], None),
-    };
-    let mut found = Vec::new();
-    if status.observe {
-        let text = format!("the daemon {}/{} only observes", status.cluster, status.instance);
-        found.push(Finding::new(FindingId::Observing, text, "failoverd run, without --observe"));
-    }
-    let reload = "failoverd check, then reload the daemon (SIGHUP)";
-    for report in &ours.reports {
-        let id = &report.policy;
-        let Some(theirs) = status.reports.iter().find(|r| r.policy == *id) else {
-            let text = format!("the daemon does not run policy {id}");
-            found.push(Finding::new(FindingId::NotRun, text, reload).of(id));
-            continue;
-        };
-        if theirs.config != report.config {
-            let text = format!("the daemon runs another version of policy {id} than its file");
-            found.push(Finding::new(FindingId::NotReloaded, text, reload).of(id));
-        }
-        let known = |rule| report.tonight.iter().flat_map(|t| &t.refusals).any(|r| r.rule == rule);
-        let news = theirs.tonight.iter().flat_map(|t| &t.refusals).filter(|r| !known(r.rule));
-        for refusal in news {
-            let finding = refused(refusal, theirs, Told::default());
-            found.extend(finding.map(|f| Finding { text: format!("the daemon says: {}", f.text), ..f.of(id) }));
-        }
-        if let Some(moving) = &theirs.moving {
-            let text = format!("a {} at epoch {} is under way", moving.kind, moving.epoch);
-            found.push(Finding::new(FindingId::MoveInFlight, text, format!("failoverd status {id}")).of(id));
-        }
-    }
-    for theirs in status.reports.iter().filter(|r| ours.reports.iter().all(|o| o.policy != r.policy)) {
-        let text = format!("the daemon runs policy {}, which the files have no more", theirs.policy);
-        found.push(Finding::new(FindingId::NotReloaded, text, reload).of(&theirs.policy));
-    }
-    (found, Some(status))
-}
-
-fn silent(why: &str) -> Finding {
-    let next = "run this as the user of the daemon, with the failoverd of the same release";
-    Finding::new(FindingId::DaemonSilent, format!("the daemon could not be asked: {why}"), next)
 }
 
 /// What holds for every policy alike is one finding about the fleet.

@@ -226,6 +226,7 @@ pub async fn retire(
     let before = format!("policy {}, last written by {writer} at {}", old.policy, old.written);
     let stage = match &written {
         Ok(()) => OrphanStage::Released { before: before.clone() },
+        Err(RetireError::Unknown(why)) => OrphanStage::Unknown { before: before.clone(), why: why.clone() },
         Err(error) => OrphanStage::Failed { why: error.to_string() },
     };
     let noted = ledger.note(note(stage), &person.by).await;

@@ -161,12 +161,18 @@ table! {
     NotReloaded "not-reloaded" Warning
         "The daemon runs something else than what the files say."
         "tonight it acts on what it read before"
+    DaemonTrouble "daemon-trouble" Critical
+        "The provider gives the daemon no usable answer."
+        "it moves nothing that it cannot read or may not write, whatever this look is allowed"
     DaemonSilent "daemon-silent" Warning
         "A daemon is there and could not be asked."
-        "what only it knows (writes refused, a full disk) is not in this report"
-    NoDaemon "no-daemon" Note
-        "No daemon answers for this state file."
-        "a failover is made by a daemon, or by the next scheduled `once`"
+        "whether it would send a failover is not known, nor what only it knows (writes refused, a full disk)"
+    NoDaemon "no-daemon" Warning
+        "No daemon answers for this state file, and no pass was made within 10 minutes."
+        "a failover is made by a daemon, or by the next scheduled `once`: by nobody, as it looks"
+    TimedPasses "timed-passes" Note
+        "No daemon answers for this state file; the last pass of `once` is younger than 10 minutes."
+        "a failover waits for the next pass"
     NoticesDead "notices-dead" Warning
         "Notices were given up undelivered."
         "people were not told of what happened"

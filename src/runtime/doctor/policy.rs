@@ -20,8 +20,7 @@ pub struct Told {
 pub fn about(report: &Report, told: Told, cadence: Option<Duration>) -> Vec<Finding> {
     let id = &report.policy;
     let mut found = Vec::new();
-    found.extend(live(report));
-    found.extend(report.fences.iter().flat_map(|fence| fence_of(report, fence)));
+    found.extend(zone_of(report));
     found.extend(report.targets.iter().filter_map(|t| target(report, t)));
     found.extend(drained(report));
     for obstacle in &report.obstacles {
@@ -61,6 +60,12 @@ pub fn about(report: &Report, told: Told, cadence: Option<Duration>) -> Vec<Find
     }
     found.extend(rehearsal(report, cadence));
     found.into_iter().map(|finding| finding.of(id)).collect()
+}
+
+/// What its record and its fences hold.
+pub fn zone_of(report: &Report) -> Vec<Finding> {
+    let fences = report.fences.iter().flat_map(|fence| fence_of(report, fence));
+    live(report).into_iter().chain(fences).collect()
 }
 
 /// What a refusal of tonight's failover is called; `None`: it is told of otherwise.
@@ -119,7 +124,8 @@ fn explain(id: &PolicyId) -> String {
     format!("failoverd explain {id}")
 }
 
-fn live(report: &Report) -> Option<Finding> {
+/// What is wrong with what the record holds.
+pub fn live(report: &Report) -> Option<Finding> {
     let id = &report.policy;
     // One that is up, or the adoption would be refused.
     let up = report.targets.iter().find(|t| t.health == Health::Up && t.drained.is_none());

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::config::Config;
 use crate::dns::ZoneReader;
 use crate::domain::time::human;
@@ -29,13 +31,14 @@ pub struct Zones {
     pub delegations: Vec<Obstacle>,
 }
 
-/// Lists every zone of a policy.
+/// Lists every zone of a policy, until `deadline`.
 pub async fn look(
     config: &Config,
     reader: &dyn ZoneReader,
     controller: &Controller,
     restored: &Restored,
     now: UnixMs,
+    deadline: Instant,
 ) -> Zones {
     let mut zones = Zones {
         findings: Vec::new(),
@@ -49,7 +52,8 @@ pub async fn look(
         known.entry(&policy.zone).or_default().push(policy);
     }
     for (zone, policies) in known {
-        match fences(reader, zone).await {
+        let late = |_| ApiError { kind: ApiErrorKind::Unreachable, message: "it was not listed in time".into() };
+        match timeout_at(deadline, fences(reader, zone)).await.map_err(late).and_then(|listed| listed) {
             Ok((info, standing)) => {
                 zones.findings.extend(made_anew(&info, &policies, restored));
                 zones.findings.extend(standing.iter().filter_map(|s| astray(config, s, now)));

@@ -1,6 +1,7 @@
 //! `doctor` gives no false all-clear: a table of broken worlds, each found by its id, and gone when repaired.
 
 mod golden;
+mod says;
 mod world;
 
 use std::collections::BTreeSet;
@@ -127,6 +128,8 @@ async fn what_the_state_file_remembers_is_found() {
         (|s| s.drained = vec![drained("west", true)], &["drained-for-good", "standbys-drained"]),
         (|s| s.zone.id = Some(failoverd::domain::ZoneId::new("ZOLD")), &["zone-recreated"]),
         (|s| s.at = now() + std::time::Duration::from_secs(3600), &["clock-off"]),
+        (|s| s.at = UnixMs(now().0 - 11 * 60_000), &["no-daemon"]),
+        (|s| s.at = UnixMs(now().0 - 9 * 60_000), &[]),
         (|s| s.rehearsal = Some(rehearsed(1, false)), &["rehearsal-failed"]),
         (|s| s.rehearsal = Some(rehearsed(3 * 31, true)), &["rehearsal-late"]),
         (|s| s.rehearsal = Some(rehearsed(1, true)), &[]),
@@ -142,7 +145,7 @@ async fn what_the_state_file_remembers_is_found() {
     world.open_intent_and_dead_notice().await;
     world.found(&["notices-dead", "open-intent"], 1, "a write without an outcome, a notice nobody got");
     std::fs::write(world.place.path().join("failoverd.db"), "no database").unwrap();
-    world.found(&["state-unreadable"], 1, "a spoilt state file");
+    world.found(&["no-daemon", "state-unreadable"], 1, "a spoilt state file");
     kept.put_back();
     world.found(&[], 0, "everything as it was");
 }
@@ -209,7 +212,7 @@ async fn a_provider_that_does_not_answer_ends_with_five_and_what_is_known_is_tol
 async fn a_record_that_is_to_be_adopted_by_hand_is_no_all_clear() {
     let world = World::new().await;
     let kept = world.edit("policies/web.toml", "adopt = \"auto\"", "adopt = \"manual\"");
-    let said = world.found(&["not-adopted"], 1, "nobody adopted it");
+    let said = world.found(&["no-daemon", "not-adopted"], 1, "nobody adopted it");
     assert!(said.out.contains("failoverd adopt web") && !said.out.contains("fine"), "{}", said.out);
     world.place.expect(&["adopt", "web", "--to", "east"], 0);
     world.found(&[], 0, "adopted");

@@ -1,5 +1,6 @@
 //! Fences without a policy: found by `doctor`, retired by `release --orphan`, told at a reload.
 
+use failoverd::sandbox::Fault;
 use rustix::process::Signal;
 
 use super::place::Place;
@@ -147,4 +148,29 @@ async fn what_cannot_be_journalled_is_not_written() {
     drop(lock);
     place.expect(&line, 0);
     assert_eq!(place.writes(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_of_unknown_outcome_is_journalled_as_that_and_told() {
+    let place = Place::new().await;
+    let sink = Sink::start();
+    let main = place.path().join("failoverd.toml");
+    let ops = format!("[[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = \"{}\"\n", sink.url());
+    std::fs::write(&main, std::fs::read_to_string(&main).unwrap() + &ops).unwrap();
+    let web = place.path().join("policies/web.toml");
+    let text = std::fs::read_to_string(&web).unwrap() + "[notify]\nto = [\"ops\"]\n";
+    std::fs::write(&web, &text).unwrap();
+    place.expect(&["once"], 0);
+    for (label, fault) in [("old", Some(Fault::ForgetChange)), ("new", None)] {
+        let (record, lost) = (format!("{label}.example.com"), fault.is_some());
+        place.put_fence(label, "default", label).await;
+        fault.into_iter().for_each(|f| place.sandbox.faults().arm(f));
+        let said = place.say(&["release", "--orphan", &record, "--nobody-manages-it"]);
+        assert_eq!(said.code == Some(0), !lost, "{said:?}");
+        let history = place.expect(&["history", label], 0).out;
+        assert!(!history.contains("was not released"), "{history}");
+        assert_eq!(history.contains("outcome is not known"), lost, "{history}");
+        let title = format!("{record}: an orphaned fence {} released", if lost { "may be" } else { "was" });
+        sink.wait("told", |n| n["data"]["title"] == title.as_str());
+    }
 }

@@ -3,7 +3,7 @@
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event};
 use failoverd::engine::report::{Rule, Tonight};
-use failoverd::engine::zone::ChangeOp;
+use failoverd::engine::zone::{ChangeOp, RefusedCode, WriteAnswer};
 
 use super::drive::*;
 
@@ -119,4 +119,36 @@ fn a_spent_flap_budget_a_recent_move_and_a_foreign_value_are_told_before_they_re
     let said = ask(&drive);
     assert_eq!(said.refusals.iter().map(|r| r.rule).collect::<Vec<_>>(), [Rule::LiveForeign], "{said:?}");
     assert!(!dies(&mut drive, true));
+}
+
+#[test]
+fn what_the_provider_refused_last_is_told_however_near_the_next_try_is() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.second(&[(0, [true, true])]);
+    assert!(ask(&drive).is_sent());
+    drive.feed(command(CommandKind::Freeze));
+    let (batch, _) = drive.writes.last().unwrap().clone();
+    let answer = WriteAnswer::Refused { code: RefusedCode::Denied, message: "not this role".into() };
+    drive.feed(Event::Answered { batch, answer });
+    let refused = |drive: &Drive| ask(drive).refusals.iter().filter(|r| r.rule == Rule::WriteRefused).count();
+    assert_eq!(refused(&drive), 1);
+    // Tried again, no answer yet.
+    drive.pass(120_000);
+    assert_eq!(refused(&drive), 1, "{:?}", ask(&drive));
+    drive.accept(drive.writes.len() - 1);
+    assert_eq!(refused(&drive), 0, "{:?}", ask(&drive));
+}
+
+#[test]
+fn a_zone_that_can_be_read_no_more_is_told_until_it_can_be() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.reachable = false;
+    drive.pass(310_000);
+    drive.second(&[(0, [true, true])]);
+    let said = ask(&drive);
+    assert!(said.refusals.iter().any(|r| r.rule == Rule::LiveUnknown && r.text.contains("no connection")), "{said:?}");
+    drive.reachable = true;
+    drive.pass(310_000);
+    drive.second(&[(0, [true, true])]);
+    assert!(ask(&drive).is_sent(), "{:?}", ask(&drive));
 }

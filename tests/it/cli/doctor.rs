@@ -133,6 +133,8 @@ async fn what_the_state_file_remembers_is_found() {
         (|s| s.rehearsal = Some(rehearsed(1, false)), &["rehearsal-failed"]),
         (|s| s.rehearsal = Some(rehearsed(3 * 31, true)), &["rehearsal-late"]),
         (|s| s.rehearsal = Some(rehearsed(1, true)), &[]),
+        // Only observed: the write path was not walked, and the fence is young.
+        (|s| s.rehearsal = Some(RehearsalSnapshot { accepted: None, ..rehearsed(3 * 31, true) }), &[]),
         (|s| s.policy = failoverd::domain::PolicyId::new("gone").unwrap(), &["policy-forgotten"]),
     ];
     for (change, ids) in worlds {
@@ -157,7 +159,8 @@ fn drained(target: &str, hard: bool) -> DrainSnapshot {
 
 fn rehearsed(days: u64, ok: bool) -> RehearsalSnapshot {
     let at = UnixMs(now().0 - days * 86_400_000);
-    RehearsalSnapshot { at, ok, detail: "denied".into(), accepted: None, insync: None, every_server: None }
+    let accepted = ok.then_some(std::time::Duration::from_millis(40));
+    RehearsalSnapshot { at, ok, detail: "denied".into(), accepted, insync: None, every_server: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -264,7 +264,7 @@ fn a_missing_terraform_ends_the_test_command_with_where_to_get_it() {
     };
     write("1.6.6");
     let said = run();
-    assert!(said.contains("terraform is 1.6.6, the tests need 1.7.0 or newer"), "{said}");
+    assert!(said.contains("terraform is 1.6.6, the tests need 1.11.0 or newer"), "{said}");
     write("1.11.4");
     let said = run();
     assert!(!said.contains("terraform") && said.contains("no Rust toolchain found"), "{said}");

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Long enough for two busy cores, short enough to fail within a person's patience.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Polls `look` until it gives something; panics with `what` and the state told by `else_say`.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>, else_say: impl FnOnce() -> String) -> T {

@@ -1,0 +1,8 @@
+//! Proof by machine that the engine cannot do harm: the same functions that decide in the product,
+//! in worlds that are made of nothing but a seed (`simulator`), in every order of a small model
+//! (`model`), and under generated input (`properties`). No thread, no socket, no clock.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod model;
+mod properties;
+mod simulator;

@@ -1,0 +1,1 @@
+//! Controllers, zones, targets and networks made of one seed.

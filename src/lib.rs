@@ -20,6 +20,7 @@ pub mod probe;
 pub mod runtime;
 pub mod sandbox;
 pub mod secret;
+pub mod seeded;
 pub mod store;
 pub mod telemetry;
 pub mod version;

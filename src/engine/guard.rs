@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::time::human;
 use crate::domain::{Check, FailbackMode, Health, Members, RecordName, TargetIdx, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::evacuation::{self, Say};
 use super::fence::{Fence, FenceKind, FenceMode};
@@ -281,7 +282,8 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             }
         }
         Some(to) if want.kind == Kind::Rollback => {
-            if let Some(bad) = to.iter().find(|i| !now_well(*i, TargetHealth::is_well)) {
+            let bad = to.iter().find(|i| !now_well(*i, TargetHealth::is_well));
+            if let Some(bad) = bad.filter(|_| !seeded(Bug::RollbackToTheDead)) {
                 list.add(Rule::StaleEvidence, one_line(p, bad, now), "a rollback never goes to a target failing now");
             }
         }
@@ -412,7 +414,8 @@ fn own_brakes(p: &PolicyState, now: Tick, last: Tick, count: usize, what: &str, 
 
 /// A forward move needs budget for itself and its undo.
 pub(super) fn flap_budget_is_spent(p: &PolicyState, now: Tick) -> bool {
-    p.brakes.moves_last_hour(now).saturating_add(2) > p.policy.failover.flap_budget
+    let wanted = if seeded(Bug::FlapBudgetOffByOne) { 1 } else { 2 };
+    p.brakes.moves_last_hour(now).saturating_add(wanted) > p.policy.failover.flap_budget
 }
 
 /// What holds back optional moves only.

@@ -6,6 +6,7 @@
 //! success on the way clears them all; with `settle = 3` it would take three in a row.
 
 use crate::domain::{Check, Health, Outcome, Tick};
+use crate::seeded::{Bug, seeded};
 
 /// Counters and measured state of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,7 @@ impl TargetHealth {
         match outcome {
             Outcome::Up => self.success(check, started, ended),
             Outcome::Down(_) => self.failure(check, started),
+            Outcome::Unknown(_) if seeded(Bug::UnknownAsDown) => self.failure(check, started),
             Outcome::Unknown(_) => Flip::None,
         }
     }
@@ -114,7 +116,8 @@ impl TargetHealth {
 
     /// At least `rise` straight successes since the proof began, the last one fresh (invariant I5).
     pub fn is_proven(&self, check: &Check, now: Tick) -> bool {
-        self.state == Health::Up && self.failures == 0 && self.proof >= check.rise && self.is_fresh(check, now)
+        let proven = (self.proof >= check.rise && self.is_fresh(check, now)) || seeded(Bug::StaleEvidence);
+        self.state == Health::Up && self.failures == 0 && proven
     }
 
     /// Up, without a remembered failure, by fresh evidence.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::domain::{AddressSet, Content, Members, Policy, RecordName, RecordType, TargetIdx, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::event::ServerAnswer;
 use super::fence::{FENCE_TTL, Fence, quote, target_token};
@@ -152,6 +153,12 @@ impl Live {
     pub fn judge(&mut self, policy: &Policy, cluster: &crate::domain::ClusterName) {
         self.fences = self.reads.iter().map(|r| Fence::classify(&r.fence, cluster)).collect();
         self.view = classify(policy, &self.reads);
+        if seeded(Bug::ActiveFromMemory)
+            && let Some((value, _)) = self.fences.first().and_then(Fence::ours)
+            && let Some(members) = members_named(policy, &value.to)
+        {
+            self.view = View::Targets(members);
+        }
         self.drift = drift(policy, &self.view, &self.fences, &self.reads).or_else(|| detached(&self.view));
         self.rehearsed = false;
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::{Members, Now, RecordName, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
 use super::hand::Asked;
@@ -105,7 +106,7 @@ impl PolicyState {
         let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
         let acking = self.asked(&Asked::Ack).is_some();
         // What was counted more than an hour before counts no more.
-        if !acking && now.wall.since(value.written) < HOUR {
+        if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
             self.brakes.at_least(value.moves, at, now.mono);
         }
         match value.kind {
@@ -118,7 +119,7 @@ impl PolicyState {
             _ => {}
         }
         let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
-        if matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) {
+        if matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) && !seeded(Bug::BrakesPerProcess) {
             let hold_down = self.policy.failover.hold_down;
             let until = at + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
@@ -135,7 +136,7 @@ impl PolicyState {
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match value.mode {
-            FenceMode::Frozen if !unfreezing => {
+            FenceMode::Frozen if !unfreezing && !seeded(Bug::FreezeOfPeerIgnored) => {
                 let by = format!("{}/{}", value.cluster, value.instance);
                 let reason = "frozen through the fence".into();
                 self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason });

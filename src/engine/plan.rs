@@ -2,6 +2,7 @@
 //! target of its policy has (invariant I2): content comes in only by target number.
 
 use crate::domain::{Content, Epoch, Family, Members, Policy, RecordName, RecordType, Ttl, WriteMode};
+use crate::seeded::{Bug, seeded};
 
 use super::fence::{FENCE_TTL, FenceValue, quote};
 use super::intent::Kind;
@@ -106,11 +107,13 @@ impl Plan {
     pub fn changes(&self) -> Vec<Change> {
         let (mut deletes, mut creates, mut upserts) = (Vec::new(), Vec::new(), Vec::new());
         for (record, wanted) in self.records.iter().zip(self.sets()) {
-            if let Some(before) = &record.before {
-                deletes.push(edit(ChangeOp::Delete, &record.fence, before));
-            }
             let value = LiveSet::values("TXT", FENCE_TTL, vec![quote(&record.after.encode())]);
-            creates.push(edit(ChangeOp::Create, &record.fence, &value));
+            if seeded(Bug::NoFence) {
+                upserts.push(edit(ChangeOp::Upsert, &record.fence, &value));
+            } else {
+                deletes.extend(record.before.iter().map(|before| edit(ChangeOp::Delete, &record.fence, before)));
+                creates.push(edit(ChangeOp::Create, &record.fence, &value));
+            }
             for set in wanted {
                 let standing = record.standing.iter().find(|s| s.rtype == set.rtype && s.is_simple());
                 match (self.write, standing) {
@@ -120,7 +123,9 @@ impl Plan {
                     (WriteMode::Swap, Some(old)) if same_set(old, &set) => {}
                     (WriteMode::Swap, Some(old)) => {
                         deletes.push(edit(ChangeOp::Delete, &record.name, old));
-                        creates.push(edit(ChangeOp::Create, &record.name, &set));
+                        if !seeded(Bug::EmptyAnswer) {
+                            creates.push(edit(ChangeOp::Create, &record.name, &set));
+                        }
                     }
                 }
             }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::domain::{
     Health, Now, Outcome, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneIdx,
 };
+use crate::seeded::{Bug, seeded};
 
 use super::action::Action;
 use super::brake::Brakes;
@@ -60,7 +61,10 @@ impl PolicyState {
             doubt: None,
             proof: None,
             incident: None,
-            brakes: restored.map(|r| Brakes::restore(r, now)).unwrap_or_default(),
+            brakes: restored
+                .filter(|_| !seeded(Bug::BrakesForgottenAtRestart))
+                .map(|r| Brakes::restore(r, now))
+                .unwrap_or_default(),
             write: None,
             open_intents: Vec::new(),
             settling: Vec::new(),
@@ -151,7 +155,11 @@ impl PolicyState {
         let Some(health) = self.health.get_mut(probed.target.index()) else { return };
         let was_failing = health.is_failing_now();
         let never = health.last().is_none();
-        let flip = health.record(&check, probed.outcome, probed.started, probed.ended);
+        let started = match &self.doubt {
+            Some(doubt) if seeded(Bug::WallClock) => doubt.since + cx.now.wall.since(doubt.since_wall),
+            _ => probed.started,
+        };
+        let flip = health.record(&check, probed.outcome, started, probed.ended);
         let is_failing = health.is_failing_now();
         if was_failing != is_failing
             && let Some(region) = self.region_of(probed.target).cloned()

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::Tick;
+use crate::seeded::{Bug, seeded};
 
 use super::fence::Fence;
 use super::intent::{IntentOutcome, Kind};
@@ -25,7 +26,7 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
     }
     let mine = write.intent.id.0.clone();
     let standing: Vec<Option<String>> = p.live.fences.iter().map(|f| f.value().map(|v| v.attempt.clone())).collect();
-    if standing.iter().flatten().any(|attempt| *attempt == mine) {
+    if standing.iter().flatten().any(|attempt| *attempt == mine) && !seeded(Bug::ReadBackAsRefusal) {
         p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
         return accepted(p, cx, write_change_id(p));
     }
@@ -45,6 +46,9 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
     // An earlier run signed at the latest just before this one began: a decision may be renewed for long.
     if write.sent.is_some_and(|sent| cx.now.mono.since(sent) > SIGNATURE_LIFE) {
         p.journal(cx, TransitionKind::NotApplied, "the lost request can no longer apply: its signature has expired");
+        return close(p, cx, IntentOutcome::Expired);
+    }
+    if seeded(Bug::BurnSkipped) {
         return close(p, cx, IntentOutcome::Expired);
     }
     burn(p, cx);

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{Drift, FailbackMode, Health, Members, RegionName, TargetIdx, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::fleet::Mode;
 use super::intent::Kind;
@@ -49,7 +50,9 @@ pub(super) fn wanted(p: &PolicyState, shared: &Shared, now: Tick) -> Option<Want
                 .map(|to| Want { kind: Kind::Failback, to: Some(to) })
                 .or_else(|| fill(p, members).map(|to| Want { kind: Kind::Fill, to: Some(to) }))
         }
-        View::Absent | View::Foreign(_) if p.policy.failover.drift == Drift::Repair => {
+        View::Absent | View::Foreign(_)
+            if p.policy.failover.drift == Drift::Repair || seeded(Bug::DriftSilentlyRepaired) =>
+        {
             let (value, _) = p.live.fences.first()?.ours()?;
             let to = members_named(&p.policy, &value.to)?;
             let up = |idx| p.health_of(idx).is_some_and(|h| h.state() == Health::Up);

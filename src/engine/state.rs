@@ -9,6 +9,7 @@ use crate::domain::{
     Epoch, FleetSettings, Health, Members, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs,
     ZoneId, ZoneRef,
 };
+use crate::seeded::{Bug, seeded};
 
 use super::action::{Action, BatchId};
 use super::brake::Brakes;
@@ -220,14 +221,26 @@ pub(super) struct Cx<'a> {
 impl Cx<'_> {
     /// Emits what was journalled since the last flush as one transaction.
     pub fn flush(&mut self) -> Option<u64> {
-        let entry = std::mem::take(&mut self.entry);
+        let mut entry = std::mem::take(&mut self.entry);
         if entry == JournalEntry::default() {
             return None;
         }
-        self.shared.seq += 1;
-        let seq = self.shared.seq;
-        self.out.push(Action::Persist { seq, entry });
+        if seeded(Bug::NoticeBeforeOutcome) && !entry.notices.is_empty() {
+            let notices = std::mem::take(&mut entry.notices);
+            self.persist(JournalEntry { notices, ..JournalEntry::default() });
+        }
+        let late = if seeded(Bug::OutboxAfterCommit) { std::mem::take(&mut entry.notices) } else { Vec::new() };
+        let seq = self.persist(entry);
+        if !late.is_empty() {
+            self.persist(JournalEntry { notices: late, ..JournalEntry::default() });
+        }
         Some(seq)
+    }
+
+    fn persist(&mut self, entry: JournalEntry) -> u64 {
+        self.shared.seq += 1;
+        self.out.push(Action::Persist { seq: self.shared.seq, entry });
+        self.shared.seq
     }
 
     pub fn ask(&mut self, urgency: Urgency, pending: Pending) {
@@ -238,7 +251,7 @@ impl Cx<'_> {
     }
 
     pub fn next_attempt(&mut self) -> IntentId {
-        self.shared.attempts += 1;
+        self.shared.attempts += u64::from(!seeded(Bug::AttemptReused));
         IntentId(format!("{}-{}", self.shared.run_id, self.shared.attempts))
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 use std::time::Duration;
 
 use crate::domain::{Epoch, Health, Members, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::batch::Weight;
 use super::fence::{Fence, FenceValue};
@@ -211,7 +212,8 @@ pub(super) fn start_on(
     if p.write.is_some() {
         return Err("another write of this policy has no outcome yet".into());
     }
-    let epoch = p.live.fences.iter().map(Fence::epoch).fold(p.known_epoch, Epoch::max).next();
+    let standing = p.live.fences.iter().map(Fence::epoch).fold(p.known_epoch, Epoch::max);
+    let epoch = if seeded(Bug::EpochNotRaised) { standing } else { standing.next() };
     let id = cx.next_attempt();
     let grounds = grounds(p, cx, kind, claim, epoch, &id.0, to.as_ref())?;
     let plan = match to.clone() {
@@ -233,7 +235,7 @@ pub(super) fn start_on(
         decided_at: cx.now.wall,
         signed_at: None,
         change_id: None,
-        outcome: None,
+        outcome: seeded(Bug::CommitBeforeSend).then_some(IntentOutcome::Committed),
     };
     if kind.is_automatic_move() {
         p.open_incident(cx);
@@ -252,7 +254,10 @@ pub(super) fn start_on(
     p.write = Some(Writing {
         intent,
         plan: Some(plan),
-        phase: Phase::Recording { seq },
+        phase: match seeded(Bug::SentBeforeDurable) {
+            true => Phase::Queued { not_before: cx.now.mono },
+            false => Phase::Recording { seq },
+        },
         from,
         decided: cx.now.mono,
         renewed: cx.now.mono,
@@ -333,6 +338,9 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.publishes() {
         return;
     }
+    if seeded(Bug::DeadlineNotRechecked) {
+        return;
+    }
     let to = write.plan.as_ref().and_then(Plan::to).cloned();
     let kind = write.intent.kind;
     let old = cx.now.mono.since(write.renewed) >= DECISION_LIFE;
@@ -340,7 +348,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
         Some("it could not be sent within 30s".to_owned())
     } else if old {
         Some("no fresh evidence repeated the decision for 30s".to_owned())
-    } else if write.by_hand {
+    } else if write.by_hand && !(seeded(Bug::ForceHeldByFreeze) && p.brakes.frozen.is_some()) {
         None
     } else if p.brakes.frozen.is_some() {
         Some("frozen".to_owned())
@@ -408,7 +416,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     let stale = plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.standing());
     let why = if stale {
         Some("somebody else wrote the fence meanwhile".to_owned())
-    } else if write.is_automatic() {
+    } else if write.is_automatic() && !seeded(Bug::DeadlineNotRechecked) {
         let want = Want { kind, to: plan.to().cloned() };
         let mut found = refusals(p, cx.shared, cx.now.mono, &want, At::Wire);
         // A rollback is asked for by the contradiction, not by a doubt about the active target.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::time::human;
 use crate::domain::{Content, Epoch, Members, Outcome, TargetIdx, Tick};
+use crate::seeded::{Bug, seeded};
 
 use super::fence::FenceValue;
 use super::ids::incident_id;
@@ -391,8 +392,13 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
         *waiting = false;
         *next = now + POLL;
         match result {
-            Ok(ChangeStatus::Pending) => {}
-            Ok(ChangeStatus::Insync) => {
+            Ok(ChangeStatus::Pending) if !seeded(Bug::PendingAsInsync) => {}
+            Ok(ChangeStatus::Vanished) if !seeded(Bug::VanishedAsInsync) => {
+                s.sync = Sync::Unknown("the provider no longer knows the change".into());
+                p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
+                p.read_now(cx, Urgency::FenceRead);
+            }
+            Ok(_) => {
                 s.clocks.insync = Some(now.since(s.accepted));
                 s.sync = Sync::Insync(now);
                 p.journal(
@@ -400,11 +406,6 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
                     TransitionKind::Insync,
                     format!("{} is INSYNC after {}", s.intent.kind, human(now.since(s.accepted))),
                 );
-            }
-            Ok(ChangeStatus::Vanished) => {
-                s.sync = Sync::Unknown("the provider no longer knows the change".into());
-                p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
-                p.read_now(cx, Urgency::FenceRead);
             }
             Err(error) if error.kind.is_transient() => {}
             Err(error) => s.sync = Sync::Unknown(error.message.clone()),

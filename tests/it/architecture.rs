@@ -2,6 +2,7 @@
 //! which words and macros do not occur. `faults` is a function over (path, text), so each rule
 //! is proven below on a snippet that breaks it.
 
+mod seeded;
 mod source;
 
 use std::collections::BTreeSet;
@@ -80,6 +81,9 @@ const ADAPTERS: [&str; 6] = ["api", "dns", "notify", "probe", "sandbox", "store"
 /// What an adapter may use of this crate, besides itself.
 const ADAPTER_MAY_USE: [&str; 4] = ["domain", "engine", "secret", "telemetry"];
 
+/// Where our own rules may be wrong on purpose; without the feature nothing of it is compiled.
+const SEEDED_ROOMS: &[&str] = &["src/engine/", "src/seeded.rs", "src/lib.rs"];
+
 /// Where the write half of a provider may be named: its home, the only holder, and the one
 /// place that makes it and hands it over.
 const WRITER_ROOMS: &[&str] = &["src/dns/", "src/runtime/executor.rs"];
@@ -113,6 +117,9 @@ fn faults(path: &str, text: &str) -> Vec<String> {
         let word = token.text.as_str();
         if word == "ZoneWriter" && !within(path, WRITER_ROOMS) {
             fault(token.line, "only runtime/executor.rs holds a ZoneWriter".into());
+        }
+        if word == "seeded" && !within(path, SEEDED_ROOMS) {
+            fault(token.line, "only the engine has seeded bugs".into());
         }
         if word.starts_with("aws_") && !within(path, VENDOR_ROOMS) {
             fault(token.line, format!("`{word}` outside dns/route53: nothing else names the vendor"));
@@ -192,8 +199,10 @@ fn pure(path: &str, code: &[Token], fault: &mut impl FnMut(usize, String)) {
                 let rest = rest.join("::");
                 PURE_STD.iter().any(|a| rest.strip_prefix(a).is_some_and(|r| r.is_empty() || r.starts_with("::")))
             }
-            "crate" | "self" | "super" => crate_room(path, &used.parts)
-                .is_none_or(|r| PURE.contains(&r.as_str()) && (r == room || room != "domain")),
+            // A seeded bug is plain data, `false` for the compiler, and must stand where the rule stands.
+            "crate" | "self" | "super" => crate_room(path, &used.parts).is_none_or(|r| {
+                (PURE.contains(&r.as_str()) && (r == room || room != "domain")) || (r == "seeded" && room == "engine")
+            }),
             name => {
                 let local = known.contains(name) && used.imported_as.is_none()
                     || name.starts_with(char::is_uppercase)
@@ -327,6 +336,8 @@ fn every_rule_refuses_what_it_is_for() {
         ("src/runtime/a.rs", "use aws_sdk_route53::Client;", "`aws_sdk_route53` outside"),
         ("src/sandbox/a.rs", "use aws_config::load;", "`aws_config` outside"),
         ("src/dns/a.rs", "#[allow(clippy::disallowed_methods)] fn f() {}", "lift a clippy ban"),
+        ("src/store/a.rs", "fn f() { if crate::seeded::seeded(B) {} }", "seeded bugs"),
+        ("src/domain/a.rs", "use crate::seeded::Bug;", "crate::seeded::Bug"),
         ("src/cli/a.rs", "struct ProbeEndpoint;", "\"endpoint\""),
         ("src/cli/a.rs", "fn cooldown_left() {}", "\"cooldown\""),
         ("src/cli/a.rs", "enum Role { Master, Slave }", "\"slave\""),
@@ -356,7 +367,7 @@ fn what_is_allowed_is_not_refused() {
             "src/engine/a.rs",
             "use std::collections::{BTreeMap, btree_map::Entry}; use std::{fmt, net::{IpAddr, SocketAddr}, time::Duration};
              use serde::{Deserialize, Serialize}; use sha2::{Digest, Sha256}; use crate::domain::{Policy, policy::Target};
-             use super::intent::{self, Kind}; mod inner; pub use inner::Thing; pub use Kind::*;
+             use crate::seeded::{Bug, seeded}; use super::intent::{self, Kind}; mod inner; pub use inner::Thing; pub use Kind::*;
              #[derive(thiserror::Error)] enum E { A } macro_rules! mine { () => {} } mine!();
              fn f() -> std::fmt::Result { intent::new(); u64::from(1u32); Duration::from_secs(1); std::mem::take(x); write!(f, \"HashMap async\"); if !(a) {} }
              #[cfg(test)] mod tests { use std::time::Instant; fn f() { println!(\"x\") } }",

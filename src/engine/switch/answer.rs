@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::seeded::{Bug, seeded};
+
 use super::super::action::BatchId;
 use super::super::ids::jitter;
 use super::super::intent::{IntentOutcome, Kind};
@@ -37,6 +39,12 @@ pub(in crate::engine) fn busy_wait(batch: BatchId) -> Duration {
 /// The provider's answer to the request in which this policy's write rode.
 pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: WriteAnswer, about: About) {
     p.live.taint();
+    let answer = match answer {
+        WriteAnswer::Ambiguous(message) if seeded(Bug::LostReplySentAgain) => {
+            WriteAnswer::Refused { code: RefusedCode::Throttled, message }
+        }
+        answer => answer,
+    };
     let Some(write) = &mut p.write else { return };
     let now = cx.now.mono;
     let burn = match &write.phase {

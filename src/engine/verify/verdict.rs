@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::time::human;
+use crate::seeded::{Bug, seeded};
 
 use super::super::intent::Kind;
 use super::super::journal::TransitionKind;
@@ -58,7 +59,7 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
             _ if !sync_over => format!("{sync_text} within {}", human(timeout)),
             _ => s.progress(proof),
         };
-        Some(Verdict::Unverifiable(why))
+        Some(if seeded(Bug::UnverifiedAsProven) { Verdict::Proven(why) } else { Verdict::Unverifiable(why) })
     } else {
         None
     };
@@ -135,6 +136,9 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
         }
         Verdict::Unverifiable(text) => {
             p.brakes.unverified = true;
+            if seeded(Bug::RollbackOnUnverifiable) {
+                roll_back(s, p, cx, kind);
+            }
             p.journal(cx, TransitionKind::Unverified, format!("{kind} applied but unverified: {text}"));
             let next = vec![
                 "nothing is undone; automatic failback waits".to_owned(),
@@ -172,7 +176,7 @@ fn roll_back(s: &Settling, p: &mut PolicyState, cx: &mut Cx, kind: Kind) -> Stri
         return "it stays as it is; a person is needed".into();
     };
     let well = |idx| p.policy.target(idx).zip(p.health_of(idx)).is_some_and(|(t, h)| h.is_well(&t.check, cx.now.mono));
-    if !from.iter().all(well) {
+    if !from.iter().all(well) && !seeded(Bug::RollbackToTheDead) {
         return format!(
             "no rollback: {} is not proven; it stays as it is and automatic failback is off until `failoverd ack {}`",
             p.names_text(&from),

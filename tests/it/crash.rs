@@ -2,6 +2,19 @@
 //! begun, and nothing is lost, doubled or emptied.
 //!
 //! Built only with the cargo feature `failpoints`, as `tests/run` does (`--all-features`).
+//!
+//! `crash::storm` kills without end; three variables of the environment steer it:
+//!
+//! - `KILLS`: how many kills, 200 without.
+//! - `KILL_SEED`: what is done in which order, by lane. Printed. The moments are those of a real
+//!   machine, so a seed gives the same weather again, not the same run.
+//! - `KILL_LANES`: how many stages at once, 4 without; two a core.
+//!
+//! It ends with one line `ledger: {"part":"kills",…}` on stdout (`--nocapture` shows it).
+
+mod judge;
+mod stage;
+mod storm;
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //!
 //! MiniStack has no name servers, so there `verify.name_servers` is empty and INSYNC is the proof.
 
+pub mod dice;
 pub mod ledger;
 pub mod scene;
 

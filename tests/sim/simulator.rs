@@ -1,1 +1,202 @@
-//! Controllers, zones, targets and networks made of one seed.
+//! Controllers around the real engine in a world made of one seed: own clocks, disks and links; zones
+//! under Route 53's rules; targets, networks, processes and people that fail. After every event the
+//! invariants of ARCHITECTURE.md are judged from outside; then the faults stop, and what must come in
+//! time must have come. Virtual time: no thread, no sleep, no clock.
+//!
+//! A seed is the whole run: `SIM_SEED=n [SIM_HOURS=h] cargo test --test sim simulator::replay -- --exact
+//! --nocapture` runs it again and prints everything that happened. `SIM_SEEDS=from..to SIM_HOURS=h` has
+//! `simulator::seeds` run others than those of CI; it ends with a line `ledger: {…}` for tests/soak.
+
+mod check;
+mod check_write;
+mod heal;
+mod instance;
+mod provider;
+mod rng;
+mod scene;
+mod trace;
+mod troubles;
+mod truth;
+mod world;
+mod zone;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+pub use check::{Broken, Invariant};
+use scene::Scene;
+use world::{Counts, Due, World};
+
+const HOUR: u64 = 3_600_000;
+
+/// A run that kept every promise.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    pub hash: u64,
+    /// Virtual milliseconds, the healing included.
+    pub lasted: u64,
+    pub counts: Counts,
+}
+
+/// One seed: `hours` of trouble, then none, and what must follow.
+pub fn run(seed: u64, hours: u64) -> Result<Summary, Broken> {
+    play(&mut World::new(seed, Scene::of(seed), false), hours)
+}
+
+fn play(world: &mut World, hours: u64) -> Result<Summary, Broken> {
+    let first = world.fate.within(60_000, 180_000);
+    world.due(first, Due::Disturb);
+    world.run(hours * HOUR)?;
+    world.heal()?;
+    Ok(Summary { hash: world.trace.value(), lasted: world.now, counts: world.counts })
+}
+
+/// What a person types to see a run again.
+fn again(seed: u64, hours: u64) -> String {
+    format!(
+        "SIM_SEED={seed} SIM_HOURS={hours} cargo test --all-features --test sim simulator::replay -- --exact --nocapture"
+    )
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+}
+
+/// Seeds of a range, side by side on all cores; the first that breaks, if any does.
+fn all(seeds: std::ops::Range<u64>, hours: u64) -> (u64, u64, Counts, Option<(u64, Broken)>) {
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new((0u64, 0u64, Counts::default(), None::<(u64, Broken)>));
+    let cores =
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(number("SIM_JOBS", 64) as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || sum.lock().unwrap().3.is_some() {
+                        break;
+                    }
+                    let done = std::panic::catch_unwind(|| run(seed, hours)).unwrap_or_else(|panic| {
+                        let text = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into());
+                        Err(Broken { invariant: Invariant::L7, at: 0, text })
+                    });
+                    let mut sum = sum.lock().unwrap();
+                    match done {
+                        Ok(one) => {
+                            sum.0 += 1;
+                            sum.1 += one.lasted;
+                            let (c, o) = (&mut sum.2, one.counts);
+                            c.steps += o.steps;
+                            c.faults += o.faults;
+                            c.crashes += o.crashes;
+                            c.writes += o.writes;
+                            c.moves += o.moves;
+                            c.commands += o.commands;
+                        }
+                        Err(broken) if sum.3.as_ref().is_none_or(|(old, _)| seed < *old) => {
+                            sum.3 = Some((seed, broken))
+                        }
+                        Err(_) => {}
+                    }
+                }
+            });
+        }
+    });
+    sum.into_inner().unwrap()
+}
+
+#[test]
+fn seeds() {
+    let range = std::env::var("SIM_SEEDS").unwrap_or_else(|_| "0..300".into());
+    let (from, to) = range.split_once("..").unwrap_or_else(|| panic!("SIM_SEEDS={range}: write from..to"));
+    let range = from.parse().unwrap()..to.parse().unwrap();
+    let hours = number("SIM_HOURS", 2);
+    #[expect(clippy::disallowed_methods, reason = "the speed of the machine is measured, nothing is decided")]
+    let begun = Instant::now();
+    let (seeds, _, counts, broken) = all(range, hours);
+    let took = begun.elapsed().as_secs_f64();
+    if let Some((seed, broken)) = broken {
+        panic!(
+            "{:?} broken at {:.3}s: {}\nsee it: {}",
+            broken.invariant,
+            broken.at as f64 / 1000.0,
+            broken.text,
+            again(seed, hours)
+        );
+    }
+    println!(
+        "ledger: {{\"part\":\"simulator\",\"seeds\":{seeds},\"hours\":{:.1},\"faults\":{},\"crashes\":{},\"writes\":{},\"moves\":{},\
+         \"commands\":{},\"steps\":{},\"seconds\":{took:.1}}}",
+        (seeds * hours) as f64,
+        counts.faults,
+        counts.crashes,
+        counts.writes,
+        counts.moves,
+        counts.commands,
+        counts.steps,
+    );
+    assert!(
+        counts.moves > seeds && counts.crashes > seeds && counts.commands > 0,
+        "a world in which nothing happens proves nothing"
+    );
+}
+
+/// Seeds that broke a promise once.
+const REGRESSIONS: &[(u64, u64)] = &[];
+
+#[test]
+fn what_broke_once_stays_mended() {
+    for (seed, hours) in REGRESSIONS {
+        if let Err(broken) = run(*seed, *hours) {
+            panic!("{broken:?}\nsee it: {}", again(*seed, *hours));
+        }
+    }
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let mut hashes = std::collections::BTreeSet::new();
+    for seed in 1000..1100 {
+        let (once, twice) = (run(seed, 1), run(seed, 1));
+        match (once, twice) {
+            (Ok(a), Ok(b)) => {
+                assert_eq!((a.hash, a.counts), (b.hash, b.counts), "seed {seed} ran differently");
+                hashes.insert(a.hash);
+            }
+            (a, b) => panic!("seed {seed}: {a:?} {b:?}\nsee it: {}", again(seed, 1)),
+        }
+    }
+    assert_eq!(hashes.len(), 100, "and another seed is another run");
+}
+
+#[test]
+fn replay() {
+    let (seed, hours) = (number("SIM_SEED", 1), number("SIM_HOURS", 1));
+    let told = std::env::var_os("SIM_SEED").is_some();
+    let mut world = World::new(seed, Scene::of(seed), told);
+    let result = play(&mut world, hours);
+    for line in world.trace.lines() {
+        println!("{line}");
+    }
+    println!("{:?} {:?}: {result:?}", world.scene.flavour, world.counts);
+    assert!(result.is_ok(), "{}", again(seed, hours));
+}
+
+/// Printed, not asserted: how fast the machine simulates the size that is asked for.
+#[test]
+fn three_controllers_with_twenty_targets_each() {
+    let hours = number("SIM_HOURS", 2);
+    #[expect(clippy::disallowed_methods, reason = "the speed of the machine is measured, nothing is decided")]
+    let begun = Instant::now();
+    let mut world = World::new(7, Scene::measured(), false);
+    assert_eq!((world.instances.len(), world.life.iter().flatten().count()), (3, 20));
+    let summary = play(&mut world, hours).unwrap_or_else(|broken| panic!("{broken:?}"));
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "{:.1} simulated hours of 3 controllers x 20 targets in {took:.2} core-seconds: {:.0} hours per core-second; {:?}",
+        summary.lasted as f64 / HOUR as f64,
+        summary.lasted as f64 / HOUR as f64 / took,
+        summary.counts
+    );
+}

@@ -1,0 +1,384 @@
+//! The invariants, judged from outside: what each instance was told, what it asked for, and what the
+//! zone became of it. Written against ARCHITECTURE.md's promises, not against the engine's code; it
+//! knows the engine's words (events, actions, fence values) and none of its state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use failoverd::domain::*;
+use failoverd::engine::action::BatchId;
+use failoverd::engine::event::{Command, CommandKind, CommandReply, Event};
+use failoverd::engine::fence::fence_name;
+use failoverd::engine::intent::{Intent, IntentId, IntentOutcome};
+use failoverd::engine::journal::JournalEntry;
+use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::zone::{ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer};
+
+use super::instance::Instance;
+use super::scene::Scene;
+use super::zone::Zone;
+
+/// The promises of ARCHITECTURE.md. L7: no livelock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    I1,
+    I2,
+    I3,
+    I5,
+    I6,
+    I7,
+    I8,
+    I9,
+    I10,
+    I11,
+    I12,
+    I13,
+    I14,
+    L1,
+    L2,
+    L4,
+    L5,
+    L7,
+}
+
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub invariant: Invariant,
+    /// Milliseconds of virtual time.
+    pub at: u64,
+    pub text: String,
+}
+
+pub type Verdict<T> = Result<T, (Invariant, String)>;
+
+/// One probe as it was told: start, end, up, or `None` when it could not tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub started: Tick,
+    pub ended: Tick,
+    pub up: Option<bool>,
+}
+
+/// What one run of one instance was told.
+#[derive(Default)]
+pub struct Seen {
+    pub probes: Vec<Vec<VecDeque<Heard>>>,
+    /// Start of the last probe each witness answered, and whether it answered its last.
+    pub witnesses: Vec<(Option<Tick>, Option<bool>)>,
+    /// The last reading of each record.
+    pub reads: Vec<Vec<Option<RecordRead>>>,
+    /// The last questions to every server: when, what all said, and whether one said something else.
+    pub asked: Vec<Option<Asked>>,
+    /// Direct probes of the published address since the last accepted write: failures in a row, last.
+    pub by_name: Vec<BTreeMap<TargetIdx, (u32, bool)>>,
+    /// When the change of the last write was told to be INSYNC.
+    pub insync: Vec<Option<u64>>,
+    pub frozen: Vec<bool>,
+    pub calls: VecDeque<(u64, u32)>,
+    /// Intents without an outcome, committed or not.
+    pub open: BTreeMap<IntentId, Intent>,
+    pub commands: BTreeMap<u64, Command>,
+    /// Readings under way that no write of ours has overtaken.
+    pub reading: BTreeSet<(usize, u32)>,
+    pub batches: BTreeMap<BatchId, BTreeSet<usize>>,
+    pub numbers: BTreeMap<PolicyIdx, usize>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What every server said of every record, by family; `None` when they differ or are silent.
+    pub all: Option<BTreeSet<IpAddr>>,
+    /// A server that answered something, of one record: what.
+    pub said: Vec<Option<BTreeSet<IpAddr>>>,
+}
+
+pub struct Checker {
+    pub policies: Vec<Policy>,
+    pub zones: Vec<usize>,
+    /// The record and the policy of each name, and of each fence.
+    pub records: BTreeMap<RecordName, (usize, usize)>,
+    pub fences: BTreeMap<RecordName, (usize, usize)>,
+    pub seen: Vec<Seen>,
+    /// Attempts that were told not to have been applied.
+    pub denied: BTreeMap<String, &'static str>,
+    /// Highest epoch applied at each record since somebody else laid hands on it.
+    pub heights: Vec<Vec<u64>>,
+    /// When somebody else last laid hands on each policy's records or fences.
+    pub tampered: Vec<u64>,
+    /// Forward automatic moves of each policy that count.
+    pub moves: Vec<Vec<u64>>,
+    /// How far wall clocks were apart at most, milliseconds.
+    pub skew: u64,
+}
+
+impl Checker {
+    pub fn new(scene: &Scene, instances: usize) -> Checker {
+        let mut checker = Checker {
+            policies: scene.policies.clone(),
+            zones: Vec::new(),
+            records: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            seen: (0..instances).map(|_| Seen::default()).collect(),
+            denied: BTreeMap::new(),
+            heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
+            tampered: vec![0; scene.policies.len()],
+            moves: vec![Vec::new(); scene.policies.len()],
+            skew: 0,
+        };
+        for (n, policy) in scene.policies.iter().enumerate() {
+            let zone = policy.zone.name.as_ref().unwrap();
+            checker.zones.push(scene.zones.iter().position(|z| z == zone).unwrap());
+            for (record, name) in policy.records.iter().enumerate() {
+                checker.records.insert(name.clone(), (n, record));
+                checker.fences.insert(fence_name(name, zone).unwrap(), (n, record));
+            }
+        }
+        checker
+    }
+
+    pub fn zone_of(&self, policy: usize) -> usize {
+        self.zones[policy]
+    }
+
+    /// A new process has seen nothing.
+    pub fn started(&mut self, i: usize, one: &Instance) {
+        let policies = &self.policies;
+        let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
+        let frozen = |p: &Policy| one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
+        self.seen[i] = Seen {
+            probes: policies.iter().map(|p| vec![VecDeque::new(); p.targets.len()]).collect(),
+            witnesses: vec![(None, None); one.settings.witnesses.len()],
+            reads: policies.iter().map(|p| vec![None; p.records.len()]).collect(),
+            asked: vec![None; policies.len()],
+            by_name: vec![BTreeMap::new(); policies.len()],
+            insync: vec![None; policies.len()],
+            frozen: policies.iter().map(frozen).collect(),
+            open,
+            numbers: one.numbers.clone(),
+            ..Seen::default()
+        };
+    }
+
+    /// Policies got new numbers.
+    pub fn reloaded(&mut self, i: usize, one: &Instance) {
+        self.seen[i].numbers.clone_from(&one.numbers);
+    }
+
+    /// Somebody else edited the records or fences of a policy.
+    pub fn tamper(&mut self, policy: usize, now: u64) {
+        self.tampered[policy] = now;
+        self.heights[policy].fill(0);
+        self.moves[policy].clear();
+    }
+
+    /// A person acknowledged: the flap budget starts anew.
+    fn acked(&mut self, policy: Option<usize>) {
+        match policy {
+            Some(policy) => self.moves[policy].clear(),
+            None => self.moves.iter_mut().for_each(Vec::clear),
+        }
+    }
+
+    pub fn heard(&mut self, i: usize, event: &Event, now: u64) {
+        let policies = &self.policies;
+        let seen = &mut self.seen[i];
+        let number = |seen: &Seen, idx: &PolicyIdx| seen.numbers.get(idx).copied();
+        match event {
+            Event::Outcomes(batch) => {
+                for probed in batch {
+                    let Some(n) = number(seen, &probed.policy) else { continue };
+                    let up = match probed.outcome {
+                        Outcome::Up => Some(true),
+                        Outcome::Down(_) => Some(false),
+                        Outcome::Unknown(_) => None,
+                    };
+                    let log = &mut seen.probes[n][probed.target.index()];
+                    // An older start tells of a past already judged.
+                    if log.back().is_some_and(|last| probed.started < last.started) {
+                        continue;
+                    }
+                    if log.len() == 96 {
+                        log.pop_front();
+                    }
+                    log.push_back(Heard { started: probed.started, ended: probed.ended, up });
+                }
+            }
+            Event::Witnessed(batch) => {
+                for w in batch {
+                    let one = &mut seen.witnesses[w.witness.0 as usize];
+                    one.1 = Some(w.answered);
+                    if w.answered {
+                        one.0 = one.0.max(Some(w.started));
+                    }
+                }
+            }
+            Event::Read { policy, record, result: Ok(read), .. } => {
+                if let Some(n) = number(seen, policy)
+                    && seen.reading.remove(&(n, *record))
+                {
+                    seen.reads[n][*record as usize] = Some(read.clone());
+                }
+            }
+            Event::Answered { batch, answer } => {
+                for n in seen.batches.remove(batch).unwrap_or_default() {
+                    seen.reading.retain(|(of, _)| *of != n);
+                    if matches!(answer, WriteAnswer::Accepted { .. }) {
+                        seen.reads[n].fill(None);
+                    }
+                }
+            }
+            Event::Answers { policy, answers, .. } => {
+                let Some(n) = number(seen, policy) else { return };
+                let said: Vec<Option<BTreeSet<IpAddr>>> = policies[n]
+                    .records
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(record, _)| (0..super::zone::SERVERS).map(move |server| (record, server)))
+                    .map(|(record, server)| {
+                        let of = |a: &&failoverd::engine::event::ServerAnswer| {
+                            a.record as usize == record && a.server.ip() == addr(server)
+                        };
+                        let mut sum = BTreeSet::new();
+                        for answer in answers.iter().filter(of) {
+                            match &answer.answer {
+                                DnsAnswer::Addresses { set, .. } => sum.extend(set.iter().copied()),
+                                DnsAnswer::Failed(_) => return None,
+                                _ => {}
+                            }
+                        }
+                        Some(sum)
+                    })
+                    .collect();
+                let first = said.first().cloned().flatten();
+                let all = first.filter(|first| said.iter().all(|s| s.as_ref() == Some(first)));
+                seen.asked[n] = Some(Asked { all, said });
+            }
+            Event::ByName { policy, probe, .. } => {
+                let Some(n) = number(seen, policy) else { return };
+                let (fails, last) = seen.by_name[n].entry(probe.target).or_default();
+                *last = probe.outcome == Outcome::Up;
+                match probe.outcome {
+                    Outcome::Up => *fails = 0,
+                    Outcome::Down(_) => *fails += 1,
+                    Outcome::Unknown(_) => {}
+                }
+            }
+            Event::Synced { intent, result: Ok(ChangeStatus::Insync) } => {
+                // Everything that rode in the same change is INSYNC with it.
+                let change = seen.open.get(intent).and_then(|intent| intent.change_id.clone());
+                for other in seen.open.values().filter(|other| other.change_id == change) {
+                    if let Some(n) = policies.iter().position(|p| p.id == other.policy) {
+                        seen.insync[n].get_or_insert(now);
+                    }
+                }
+            }
+            Event::Command { id, command } => {
+                seen.commands.insert(*id, command.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// A person was answered.
+    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance) {
+        let Some(command) = self.seen[i].commands.remove(&id) else { return };
+        if !matches!(reply, CommandReply::Accepted(_)) {
+            return;
+        }
+        let policy = command.policy.and_then(|idx| one.numbers.get(&idx).copied());
+        let all = 0..self.policies.len();
+        let meant = |n: usize| policy.is_none_or(|p| p == n);
+        match command.kind {
+            CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| self.seen[i].frozen[n] = true),
+            CommandKind::Unfreeze => {
+                for seen in &mut self.seen {
+                    all.clone().filter(|n| meant(*n)).for_each(|n| {
+                        if let Some(frozen) = seen.frozen.get_mut(n) {
+                            *frozen = false;
+                        }
+                    });
+                }
+            }
+            CommandKind::Ack => self.acked(policy),
+            _ => {}
+        }
+    }
+
+    /// What the journal says, the moment it is said.
+    pub fn told(&mut self, i: usize, one: &Instance, entry: &JournalEntry, zones: &[Zone], now: u64) -> Verdict<()> {
+        for intent in &entry.intents {
+            match &intent.outcome {
+                None => {
+                    self.seen[i].open.insert(intent.id.clone(), intent.clone());
+                }
+                Some(outcome) => {
+                    self.seen[i].open.remove(&intent.id);
+                    let word = match outcome {
+                        IntentOutcome::Committed | IntentOutcome::AppliedSyncUnknown => None,
+                        IntentOutcome::Lost { .. } => Some("lost"),
+                        IntentOutcome::Refused { .. } => Some("refused"),
+                        IntentOutcome::Burned => Some("burnt"),
+                        IntentOutcome::Expired => Some("expired"),
+                        IntentOutcome::NotSent { .. } => Some("not sent"),
+                    };
+                    if let Some(word) = word {
+                        self.denied.insert(intent.id.0.clone(), word);
+                    }
+                }
+            }
+        }
+        for notice in entry.notices.iter().filter(|n| n.kind == NoticeKind::Moved && !n.observe) {
+            let Some(n) = self.policies.iter().position(|p| Some(&p.id) == notice.policy.as_ref()) else { continue };
+            let (Some(moved), Some(why)) = (&notice.moved, notice.why.first()) else {
+                return Err((Invariant::I9, format!("{}: a proven move without its proof", notice.title)));
+            };
+            let wanted: Option<BTreeSet<IpAddr>> = moved.to.content.addresses().map(|set| set.iter().collect());
+            let seen = &self.seen[i];
+            if why.starts_with("INSYNC") && seen.insync[n].is_none() {
+                return Err((Invariant::I9, format!("{}: says INSYNC, which nobody told it", notice.title)));
+            }
+            let zone = &zones[self.zones[n]];
+            let change = entry.intents.iter().chain(&one.disk.intents).find(|x| {
+                x.epoch == moved.epoch
+                    && x.kind == moved.kind
+                    && x.policy == self.policies[n].id
+                    && x.change_id.is_some()
+            });
+            if why.starts_with("INSYNC")
+                && let Some(change) = change.and_then(|c| c.change_id.as_ref())
+                && zone.status(now, change) == ChangeStatus::Pending
+            {
+                return Err((Invariant::I9, format!("{}: says INSYNC of a pending change", notice.title)));
+            }
+            if why.contains("authoritative server") {
+                let all = seen.asked[n].as_ref().and_then(|a| a.all.as_ref());
+                if all != wanted.as_ref() {
+                    let text = format!("{}: says every server, whose last word was {:?}", notice.title, seen.asked[n]);
+                    return Err((Invariant::I9, text));
+                }
+            }
+            if why.contains("probe of") && !seen.by_name[n].values().all(|(_, up)| *up) {
+                return Err((Invariant::I9, format!("{}: says a probe that was not up", notice.title)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record's content, as read, is nothing but addresses of the policy's targets.
+    pub fn is_ours(&self, policy: usize, sets: &[LiveSet]) -> bool {
+        let ours: BTreeSet<IpAddr> =
+            self.policies[policy].targets.iter().filter_map(Target::addresses).flat_map(AddressSet::iter).collect();
+        let types: Vec<&str> = self.policies[policy].record_types().into_iter().map(RecordType::as_str).collect();
+        types.iter().all(|rtype| {
+            sets.iter().any(|set| {
+                set.rtype == *rtype
+                    && !set.values.is_empty()
+                    && set.values.iter().all(|v| v.parse().is_ok_and(|a: IpAddr| ours.contains(&a)))
+            })
+        })
+    }
+}
+
+fn addr(server: usize) -> IpAddr {
+    IpAddr::from([127, 0, 0, server as u8 + 1])
+}

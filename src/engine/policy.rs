@@ -151,7 +151,7 @@ impl PolicyState {
 
     /// Counts one outcome.
     pub(super) fn outcome(&mut self, cx: &mut Cx, probed: &Probed) {
-        let Some(check) = self.policy.target(probed.target).map(|t| t.check.clone()) else { return };
+        let Some(check) = self.policy.target(probed.target).map(|t| &t.check) else { return };
         let Some(health) = self.health.get_mut(probed.target.index()) else { return };
         let was_failing = health.is_failing_now();
         let never = health.last().is_none();
@@ -159,7 +159,7 @@ impl PolicyState {
             Some(doubt) if seeded(Bug::WallClock) => doubt.since + cx.now.wall.since(doubt.since_wall),
             _ => probed.started,
         };
-        let flip = health.record(&check, probed.outcome, started, probed.ended);
+        let flip = health.record(check, probed.outcome, started, probed.ended);
         let is_failing = health.is_failing_now();
         if was_failing != is_failing
             && let Some(region) = self.region_of(probed.target).cloned()
@@ -199,6 +199,9 @@ impl PolicyState {
     }
 
     fn flipped(&mut self, cx: &mut Cx, target: TargetIdx, flip: Flip) {
+        if flip == Flip::None {
+            return;
+        }
         let evidence = self.evidence(target, cx.now);
         let is_active = self.is_published(target);
         match flip {

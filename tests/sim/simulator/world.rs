@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::collections::btree_map::Entry;
 
 use failoverd::domain::{DownReason, Outcome, PolicyIdx, Tick, WitnessIdx};
 use failoverd::engine::action::{Action, ApiCall, BatchId};
@@ -252,8 +253,8 @@ impl World {
     pub fn schedule_rounds(&mut self, i: usize) {
         let numbers: Vec<PolicyIdx> = self.instances[i].numbers.keys().copied().collect();
         for policy in numbers {
-            if !self.instances[i].pace.contains_key(&policy) {
-                self.instances[i].pace.insert(policy, (false, 0));
+            if let Entry::Vacant(new) = self.instances[i].pace.entry(policy) {
+                new.insert((false, 0));
                 let at = self.now + self.rng.within(0, 900);
                 let run = self.instances[i].run;
                 self.due(at, Due::Round { i, run, policy, pace: 0 });

@@ -39,6 +39,51 @@ impl Weight {
     }
 }
 
+/// Most writes that ride together after a refusal that names nobody: at last the bad one is alone.
+pub fn half(size: usize) -> usize {
+    (size / 2).max(1)
+}
+
+/// Every DELETE first, then CREATEs, then UPSERTs, whoever they are of.
+pub fn in_wire_order(lists: Vec<Vec<Change>>) -> Vec<Change> {
+    let mut all: Vec<Change> = lists.into_iter().flatten().collect();
+    all.sort_by_key(|change| match change.op {
+        ChangeOp::Delete => 0,
+        ChangeOp::Create => 1,
+        ChangeOp::Upsert => 2,
+    });
+    all
+}
+
+/// What one request holds so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Packing {
+    room: Weight,
+    /// Most writes any member rides with.
+    most: usize,
+    members: usize,
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing { room: Weight::default(), most: usize::MAX, members: 0 }
+    }
+}
+
+impl Packing {
+    /// Whether one more fits that rides with at most `cap` writes. A write too big for any request
+    /// goes alone: the provider says what is wrong with it.
+    pub fn admits(&self, weight: Weight, cap: usize) -> bool {
+        self.members == 0 || (self.members < self.most.min(cap) && self.room.plus(weight).is_some())
+    }
+
+    pub fn add(&mut self, weight: Weight, cap: usize) {
+        self.room = self.room.plus(weight).unwrap_or(weight);
+        self.most = self.most.min(cap);
+        self.members += 1;
+    }
+}
+
 /// Whether a refusal's message names a set of `plan`: its records or their fences, in any case,
 /// with or without the last dot.
 pub fn names(message: &str, plan: &Plan) -> bool {

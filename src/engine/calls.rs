@@ -7,13 +7,13 @@ use crate::domain::{NameServers, Now, PolicyIdx, Tick, ZoneIdx};
 use crate::seeded::{Bug, seeded};
 
 use super::action::{Action, ApiCall, BatchId};
-use super::batch::Weight;
+use super::batch::{Packing, in_wire_order};
 use super::evacuation;
 use super::fence;
 use super::fleet::Fleet;
 use super::intent::{IntentId, Kind};
 use super::state::{Pending, PolicyState};
-use super::zone::{ApiError, Change, ChangeOp, ChangeStatus, WriteAnswer};
+use super::zone::{ApiError, ChangeStatus, WriteAnswer};
 use super::{switch, verify};
 
 impl Fleet {
@@ -91,8 +91,7 @@ impl Fleet {
         let Some(id) = self.shared.zones.get(zone.index()).and_then(|z| z.info.as_ref()).map(|i| i.id.clone()) else {
             return;
         };
-        let mut room = Weight::default();
-        let mut most = usize::MAX;
+        let mut packing = Packing::default();
         let mut rehearsal = false;
         let (mut members, mut changes, mut comments) = (Vec::new(), Vec::new(), Vec::new());
         for idx in ready {
@@ -104,16 +103,12 @@ impl Fleet {
             if !members.is_empty() && rehearses != rehearsal {
                 continue;
             }
-            let fits = room.plus(weight);
-            // A write too big for any request goes alone: the provider says what is wrong with it.
-            let alone = members.is_empty();
-            if members.len() >= most.min(cap) || (fits.is_none() && !alone) {
+            if !packing.admits(weight, cap) {
                 continue;
             }
             let Some(Some((mine, comment))) = self.with(idx, now, out, switch::send) else { continue };
-            room = fits.unwrap_or(weight);
+            packing.add(weight, cap);
             rehearsal = rehearses;
-            most = most.min(cap);
             members.push((idx, intent));
             changes.push(mine);
             comments.push(comment);
@@ -211,15 +206,4 @@ impl Fleet {
             self.with(idx, now, out, |p, cx| verify::synced(p, cx, &change_id, result));
         }
     }
-}
-
-/// Every DELETE first, then CREATEs, then UPSERTs, whoever they are of.
-fn in_wire_order(lists: Vec<Vec<Change>>) -> Vec<Change> {
-    let mut all: Vec<Change> = lists.into_iter().flatten().collect();
-    all.sort_by_key(|change| match change.op {
-        ChangeOp::Delete => 0,
-        ChangeOp::Create => 1,
-        ChangeOp::Upsert => 2,
-    });
-    all
 }

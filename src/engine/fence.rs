@@ -9,7 +9,7 @@ use crate::domain::{ClusterName, Epoch, InstanceName, PolicyId, RecordName, Reco
 use crate::seeded::{Bug, seeded};
 
 use super::intent::Kind;
-use super::zone::LiveSet;
+use super::zone::{LiveSet, RecordRead};
 
 /// TTL of every fence, seconds.
 pub const FENCE_TTL: u32 = 60;
@@ -336,6 +336,54 @@ fn damage(raw: LiveSet, cluster: &ClusterName) -> Damage {
         .map(Epoch)
         .unwrap_or_default();
     Damage::Spoiled { raw, epoch }
+}
+
+/// What the fences as read say about a write of ours whose outcome is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    /// Our attempt stands: it was applied.
+    Applied,
+    /// Something else stands, `to` is its attempt: the set our write names is gone, so that it is
+    /// refused whenever it arrives. It may have stood, and been replaced, in between.
+    Lost { to: String },
+    /// The old fences stand, which proves nothing: the request may yet land. To be burnt.
+    MayLand,
+    /// The old fences stood after the request could be accepted for the last time.
+    Expired,
+}
+
+/// Judges a complete reading of all records of a write: `fences` are what `reads` hold, `before`
+/// what its batch deletes at each. `expired`: the signature had run out when the reading began.
+pub fn read_back(
+    attempt: &str,
+    before: &[Option<LiveSet>],
+    reads: &[RecordRead],
+    fences: &[Fence],
+    expired: bool,
+) -> ReadBack {
+    let mut standing = fences.iter().filter_map(Fence::value).map(|v| v.attempt.as_str());
+    if standing.clone().any(|other| other == attempt) && !seeded(Bug::ReadBackAsRefusal) {
+        return ReadBack::Applied;
+    }
+    let unchanged = before.iter().zip(reads).all(|(before, read)| match before {
+        None => read.fence.is_empty(),
+        Some(set) => read.fence.iter().any(|f| f == set),
+    });
+    if !unchanged {
+        return ReadBack::Lost { to: standing.next().unwrap_or("an unreadable fence").to_owned() };
+    }
+    if expired || seeded(Bug::BurnSkipped) { ReadBack::Expired } else { ReadBack::MayLand }
+}
+
+/// Epoch of the next decision: above everything known and everything that stands.
+pub fn next_epoch(known: Epoch, fences: &[Fence]) -> Epoch {
+    let standing = fences.iter().map(Fence::epoch).fold(known, Epoch::max);
+    if seeded(Bug::EpochNotRaised) { standing } else { standing.next() }
+}
+
+/// Epoch of a burn: what stands keeps its own; where there is none yet, that of the write it burns.
+pub fn burn_epoch(write: Epoch, fences: &[Fence]) -> Epoch {
+    fences.iter().map(Fence::epoch).max().filter(|epoch| epoch.0 > 0).unwrap_or(write)
 }
 
 /// Longest [`target_token`].

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Epoch, PolicyId, TargetName, UnixMs};
 
-use super::zone::LiveSet;
+use super::zone::{LiveSet, RefusedCode, WriteAnswer};
 
 /// Unique id of one write; also the fence's `a=`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,4 +154,41 @@ pub enum IntentOutcome {
     Expired,
     /// It never left: the decision died, or a guard refused at the wire.
     NotSent { why: String },
+}
+
+/// What the provider's answer to a request means for one write, or one burn of it, in that request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The write stands in the zone.
+    Applied,
+    /// The burn stands: the lost request can never apply.
+    Burned,
+    /// Surely not applied; the same bytes go again after a wait.
+    Again,
+    /// Surely not applied, because of another write in the request or of one that nobody names:
+    /// goes again at once.
+    Bystander,
+    /// It may have been applied or may yet be: the fence is read.
+    ReadBack,
+    /// The old value is gone before the burn: the lost request landed, or another wrote. The fence is read.
+    Overtaken,
+    /// The burn was refused and proves nothing: the fence is read after a wait.
+    BurnRefused,
+    /// The write was refused for good; nothing was applied.
+    Refused,
+}
+
+/// `mine`: the refusal names a set of this write, or it was alone in the request.
+pub fn meaning(answer: &WriteAnswer, burning: bool, mine: bool) -> Meaning {
+    match answer {
+        WriteAnswer::Accepted { .. } if burning => Meaning::Burned,
+        WriteAnswer::Accepted { .. } => Meaning::Applied,
+        WriteAnswer::Ambiguous(_) => Meaning::ReadBack,
+        WriteAnswer::NotSent(_) => Meaning::Again,
+        WriteAnswer::Refused { code, .. } if code.is_transient() => Meaning::Again,
+        WriteAnswer::Refused { code, .. } if !mine && code.is_about_sets() => Meaning::Bystander,
+        WriteAnswer::Refused { code: RefusedCode::Precondition, .. } if burning => Meaning::Overtaken,
+        WriteAnswer::Refused { .. } if burning => Meaning::BurnRefused,
+        WriteAnswer::Refused { .. } => Meaning::Refused,
+    }
 }

@@ -29,6 +29,8 @@ pub(super) struct Live {
     pub reads: Vec<RecordRead>,
     pub fences: Vec<Fence>,
     pub read_at: Option<Tick>,
+    /// When the last complete reading was asked for: what it shows is no older.
+    pub read_began: Tick,
     /// A write failed its precondition or was lost: read before writing again.
     pub stale: bool,
     round: Option<Round>,
@@ -49,6 +51,7 @@ struct Round {
     results: Vec<Option<RecordRead>>,
     outstanding: usize,
     tainted: bool,
+    began: Tick,
 }
 
 /// What a finished read means.
@@ -68,6 +71,7 @@ impl Live {
             reads: Vec::new(),
             fences: Vec::new(),
             read_at: None,
+            read_began: now,
             stale: false,
             round: None,
             error: None,
@@ -104,8 +108,8 @@ impl Live {
         self.round.is_some()
     }
 
-    pub fn begin_round(&mut self, records: usize) {
-        self.round = Some(Round { results: vec![None; records], outstanding: records, tainted: false });
+    pub fn begin_round(&mut self, records: usize, began: Tick) {
+        self.round = Some(Round { results: vec![None; records], outstanding: records, tainted: false, began });
     }
 
     /// What is being read counts no more: the zone is gone.
@@ -139,7 +143,8 @@ impl Live {
         }
         let done = self.round.take();
         match done {
-            Some(Round { results, tainted: false, .. }) => {
+            Some(Round { results, tainted: false, began, .. }) => {
+                self.read_began = began;
                 self.reads = results.into_iter().flatten().collect();
                 self.error = None;
                 self.errors = 0;

@@ -136,7 +136,7 @@ impl PolicyState {
             self.live.read_at = Some(cx.now.mono);
             return;
         }
-        self.live.begin_round(self.policy.records.len());
+        self.live.begin_round(self.policy.records.len(), cx.now.mono);
         for record in (0u32..).take(self.policy.records.len()) {
             cx.ask(urgency, Pending::Read { policy: self.idx, record });
         }

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use crate::domain::Tick;
-use crate::seeded::{Bug, seeded};
 
-use super::fence::Fence;
+use super::fence::{ReadBack, burn_epoch, read_back};
 use super::intent::{IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::own::{Claim, grounds};
@@ -24,34 +23,25 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
     if !matches!(write.phase, Phase::Resolving { .. }) {
         return;
     }
-    let mine = write.intent.id.0.clone();
-    let standing: Vec<Option<String>> = p.live.fences.iter().map(|f| f.value().map(|v| v.attempt.clone())).collect();
-    if standing.iter().flatten().any(|attempt| *attempt == mine) && !seeded(Bug::ReadBackAsRefusal) {
-        p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
-        return accepted(p, cx, write_change_id(p));
+    let signed = write.signed_before();
+    let expired = signed.is_some_and(|signed| p.live.read_began.since(signed) > SIGNATURE_LIFE);
+    match read_back(&write.intent.id.0, &write.intent.before, &p.live.reads, &p.live.fences, expired) {
+        ReadBack::Applied => {
+            p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
+            accepted(p, cx, write_change_id(p));
+        }
+        ReadBack::Lost { to } => {
+            let text = format!("another write ({to}) stands in the fence; ours was not applied");
+            p.journal(cx, TransitionKind::NotApplied, text);
+            close(p, cx, IntentOutcome::Lost { to });
+        }
+        ReadBack::Expired => {
+            let text = "the lost request can no longer apply: its signature has expired";
+            p.journal(cx, TransitionKind::NotApplied, text);
+            close(p, cx, IntentOutcome::Expired);
+        }
+        ReadBack::MayLand => burn(p, cx),
     }
-    let unchanged = write.intent.before.iter().zip(&p.live.reads).all(|(before, read)| match before {
-        None => read.fence.is_empty(),
-        Some(set) => read.fence.iter().any(|f| f == set),
-    });
-    if !unchanged {
-        let to = standing.into_iter().flatten().next().unwrap_or_else(|| "an unreadable fence".into());
-        p.journal(
-            cx,
-            TransitionKind::NotApplied,
-            format!("another write ({to}) stands in the fence; ours was not applied"),
-        );
-        return close(p, cx, IntentOutcome::Lost { to });
-    }
-    // An earlier run signed at the latest just before this one began: a decision may be renewed for long.
-    if write.sent.is_some_and(|sent| cx.now.mono.since(sent) > SIGNATURE_LIFE) {
-        p.journal(cx, TransitionKind::NotApplied, "the lost request can no longer apply: its signature has expired");
-        return close(p, cx, IntentOutcome::Expired);
-    }
-    if seeded(Bug::BurnSkipped) {
-        return close(p, cx, IntentOutcome::Expired);
-    }
-    burn(p, cx);
 }
 
 fn write_change_id(p: &PolicyState) -> Option<String> {
@@ -61,8 +51,7 @@ fn write_change_id(p: &PolicyState) -> Option<String> {
 /// Queues the fence-only batch after which the lost request is refused for ever.
 fn burn(p: &mut PolicyState, cx: &mut Cx) {
     let Some(write) = &p.write else { return };
-    let standing = p.live.fences.iter().map(Fence::epoch).max().filter(|epoch| epoch.0 > 0);
-    let epoch = standing.unwrap_or(write.intent.epoch);
+    let epoch = burn_epoch(write.intent.epoch, &p.live.fences);
     let attempt = cx.next_attempt();
     let plan = grounds(p, cx, Kind::Burn, Claim::Standing, epoch, &attempt.0, None)
         .ok()

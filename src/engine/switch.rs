@@ -7,11 +7,11 @@ mod answer;
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, Health, Members, Tick};
+use crate::domain::{Health, Members, Tick};
 use crate::seeded::{Bug, seeded};
 
 use super::batch::Weight;
-use super::fence::{Fence, FenceValue};
+use super::fence::{FenceValue, next_epoch};
 use super::guard::{At, refusals};
 use super::intent::{Intent, IntentOutcome, Kind};
 use super::journal::TransitionKind;
@@ -50,8 +50,10 @@ pub(super) struct Writing {
     /// First transient refusal of this request.
     refused_since: Option<Tick>,
     told: bool,
-    /// Last sent; of an earlier run's intent: when this run took it over.
+    /// Last given to the network; of an earlier run's intent: when this run took it over.
     pub sent: Option<Tick>,
+    /// When its answer was given up. A process may have been paused between giving and signing.
+    given_up: Option<Tick>,
     /// Why it was decided; of a person's write: by whom and why.
     why: String,
     /// Asked for by a person; no freeze holds it back.
@@ -106,6 +108,12 @@ impl Writing {
         }
     }
 
+    /// No signature of it is younger. An earlier run signed at the latest just before this one
+    /// began: a decision may be renewed for long.
+    pub fn signed_before(&self) -> Option<Tick> {
+        self.given_up.or(self.sent)
+    }
+
     /// A person asked for it.
     pub fn set_by_hand(&mut self) {
         self.by_hand = true;
@@ -141,6 +149,7 @@ impl Writing {
             refused_since: None,
             told: false,
             sent: Some(now),
+            given_up: None,
             why: String::new(),
             by_hand: false,
             counted: false,
@@ -212,8 +221,7 @@ pub(super) fn start_on(
     if p.write.is_some() {
         return Err("another write of this policy has no outcome yet".into());
     }
-    let standing = p.live.fences.iter().map(Fence::epoch).fold(p.known_epoch, Epoch::max);
-    let epoch = if seeded(Bug::EpochNotRaised) { standing } else { standing.next() };
+    let epoch = next_epoch(p.known_epoch, &p.live.fences);
     let id = cx.next_attempt();
     let grounds = grounds(p, cx, kind, claim, epoch, &id.0, to.as_ref())?;
     let plan = match to.clone() {
@@ -267,6 +275,7 @@ pub(super) fn start_on(
         refused_since: None,
         told: false,
         sent: None,
+        given_up: None,
         why: why.to_owned(),
         by_hand: false,
         counted: false,
@@ -444,6 +453,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
         write.counted = true;
         write.phase = Phase::Sent;
         write.sent = Some(cx.now.mono);
+        write.given_up = None;
         write.intent.signed_at = Some(cx.now.wall);
     }
     p.live.taint();

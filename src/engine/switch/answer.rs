@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::seeded::{Bug, seeded};
 
 use super::super::action::BatchId;
+use super::super::batch;
 use super::super::ids::jitter;
-use super::super::intent::{IntentOutcome, Kind};
+use super::super::intent::{IntentOutcome, Kind, Meaning, meaning};
 use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::plan::Plan;
@@ -52,48 +53,62 @@ pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: Writ
         Phase::Sent => None,
         _ => return,
     };
-    match (answer, burn) {
-        (WriteAnswer::Accepted { change_id }, None) => accepted(p, cx, Some(change_id)),
-        (WriteAnswer::Accepted { .. }, Some(plan)) => {
+    match meaning(&answer, burn.is_some(), about.mine) {
+        Meaning::Applied => {
+            let WriteAnswer::Accepted { change_id } = answer else { return };
+            accepted(p, cx, Some(change_id));
+        }
+        Meaning::Burned => {
+            let Some(plan) = burn else { return };
             p.live.written(&p.policy, &plan, &cx.shared.settings.cluster);
             p.seen_attempt = plan.fences().next().map(|(_, v)| v.attempt.clone());
             p.journal(cx, TransitionKind::NotApplied, "the lost request was burnt: it can never apply");
             close(p, cx, IntentOutcome::Burned);
         }
-        (WriteAnswer::Refused { code, message }, burn) if code.is_transient() => {
-            let what = if code == RefusedCode::Throttled { "throttled" } else { "an earlier change is not complete" };
-            try_again(p, cx, burn, &format!("{what}: {message}"), busy_wait(about.batch));
+        Meaning::Again => {
+            let (why, wait) = match answer {
+                WriteAnswer::Refused { code, message } => {
+                    let throttled = code == RefusedCode::Throttled;
+                    let what = if throttled { "throttled" } else { "an earlier change is not complete" };
+                    (format!("{what}: {message}"), busy_wait(about.batch))
+                }
+                WriteAnswer::NotSent(error) => {
+                    (error.message, Duration::from_millis(1000 + jitter("batch", about.batch.0, 1000)))
+                }
+                WriteAnswer::Accepted { .. } | WriteAnswer::Ambiguous(_) => return,
+            };
+            try_again(p, cx, burn, &why, wait);
         }
-        (WriteAnswer::NotSent(error), burn) => {
-            let wait = 1000 + jitter("batch", about.batch.0, 1000);
-            try_again(p, cx, burn, &error.message, Duration::from_millis(wait));
-        }
-        // Nothing was applied, because of another write in the batch or of one that nobody names.
-        (WriteAnswer::Refused { code, .. }, burn) if !about.mine && code.is_about_sets() => {
+        Meaning::Bystander => {
             if !about.anybody {
-                write.cap = (about.size / 2).max(1);
+                write.cap = batch::half(about.size);
             }
             write.phase = match burn {
                 Some(plan) => Phase::BurnQueued { plan, not_before: now },
                 None => Phase::Queued { not_before: now },
             };
         }
-        (WriteAnswer::Ambiguous(why), _) => {
+        Meaning::ReadBack => {
             let again = now + if write.tries == 0 { Duration::ZERO } else { Duration::from_secs(1) };
             write.tries += 1;
+            if burn.is_none() {
+                write.given_up = Some(now);
+            }
             write.phase = Phase::Resolving { read_at: again };
             let id = write.intent.id.clone();
+            let why = match answer {
+                WriteAnswer::Ambiguous(why) => why,
+                _ => String::new(),
+            };
             p.journal(
                 cx,
                 TransitionKind::ApiTrouble,
                 format!("the reply to write {id} was lost ({why}); reading the fence"),
             );
         }
-        // The old value is gone: ours may have landed after all, or another one wrote.
-        (WriteAnswer::Refused { code: RefusedCode::Precondition, .. }, Some(_)) => {
-            write.phase = Phase::Resolving { read_at: now };
-        }
-        (WriteAnswer::Refused { message, .. }, burn @ Some(_)) => {
+        Meaning::Overtaken => write.phase = Phase::Resolving { read_at: now },
+        Meaning::BurnRefused => {
+            let WriteAnswer::Refused { message, .. } = answer else { return };
             let wait = 1000 + jitter("batch", about.batch.0, 4000);
             try_again(p, cx, burn, &message, Duration::from_millis(wait));
             if let Some(write) = &mut p.write
@@ -102,7 +117,10 @@ pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: Writ
                 write.phase = Phase::Resolving { read_at: not_before };
             }
         }
-        (WriteAnswer::Refused { code, message }, None) => refused(p, cx, code, message),
+        Meaning::Refused => {
+            let WriteAnswer::Refused { code, message } = answer else { return };
+            refused(p, cx, code, message);
+        }
     }
 }
 

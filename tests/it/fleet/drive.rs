@@ -27,6 +27,8 @@ pub(super) struct Drive {
     pub(super) published: BTreeMap<String, String>,
     pub(super) fences: BTreeMap<String, String>,
     pub(super) reachable: bool,
+    /// Readings under way, while they are held back.
+    pub(super) held: Option<Vec<ApiCall>>,
 }
 
 impl Drive {
@@ -54,6 +56,7 @@ impl Drive {
             published,
             fences,
             reachable,
+            held: None,
         };
         drive.take(out);
         drive
@@ -75,7 +78,10 @@ impl Drive {
                 }
                 Action::Call(call) => {
                     self.calls.push((self.ms, call.clone()));
-                    self.answer(call);
+                    match &mut self.held {
+                        Some(held) if matches!(call, ApiCall::ReadRecord { .. }) => held.push(call),
+                        _ => self.answer(call),
+                    }
                 }
                 _ => {}
             }

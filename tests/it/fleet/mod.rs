@@ -1,6 +1,7 @@
 //! Many policies in one fleet.
 
 mod drive;
+mod expiry;
 mod guard;
 mod mass;
 mod pass;

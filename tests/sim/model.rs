@@ -1,1 +1,204 @@
 //! The fence, the intent and the batch in every order of a bounded model.
+//!
+//! A configuration is a few controllers, one or two policies in one zone, and how often each fault
+//! may happen. Every state that can come of it is visited; the transitions call the engine's own
+//! functions: `FenceValue::encode` and `parse`, `Fence::classify`, `fence::read_back`,
+//! `next_epoch` and `burn_epoch`, `Plan`, `intent::meaning`, `batch::names`, `Packing`, `half` and
+//! `in_wire_order`. Around them the model has its own small picture of a controller, a disk, a
+//! network, a zone under Route 53's rules, and persons.
+//!
+//! What it leaves out: INSYNC and proof (an accepted write is told as applied), health, and brakes
+//! but the freeze. What it takes for granted: a throttled request, or one that never left, has no
+//! second copy on its way.
+//!
+//! `MODEL_STATES=50000000 cargo test --release --test sim -- model::every_order --nocapture` goes on
+//! through larger configurations until so many states were visited, each configuration once, and
+//! prints a line for the ledger. Without it the same test visits the sizes of every day.
+
+mod moves;
+mod product;
+mod promises;
+mod world;
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use moves::{Act, sight};
+use product::{Flaw, Rules};
+use promises::{Bounds, I1, I6, I11, I12, Protocol};
+use world::Faults;
+
+/// Threads of one visit; the states are the same with any number.
+const THREADS: usize = 2;
+/// Visited every day, at least.
+const EVERY_DAY: usize = 1_000_000;
+
+/// A configuration, with what must have happened in it at least once.
+struct Case {
+    name: &'static str,
+    bounds: Bounds,
+    sights: u32,
+}
+
+fn case(name: &'static str, sights: u32, bounds: Bounds) -> Case {
+    Case { name, bounds, sights }
+}
+
+/// So many controllers over so many policies, each of which may move so often; nothing fails.
+fn calm(controllers: u8, policies: u8, decisions: u8) -> Bounds {
+    Bounds { controllers, policies, decisions, bare: false, faults: Faults::default(), rules: Rules::default() }
+}
+
+fn with(faults: Faults, bounds: Bounds) -> Bounds {
+    Bounds { faults, ..bounds }
+}
+
+fn under(rules: Rules, bounds: Bounds) -> Bounds {
+    Bounds { rules, ..bounds }
+}
+
+/// What is visited every day.
+fn every_day() -> Vec<Case> {
+    use sight::*;
+    let none = Faults::default;
+    let resolved = READ_BACK_APPLIED | BURNED | LOST | LATE_REFUSED;
+    let lost = Faults { lost: 1, ..none() };
+    let crash = Faults { crashes: 1, ..lost };
+    let pair = calm(2, 1, 1);
+    let bare = Bounds { bare: true, ..pair.clone() };
+    let denied = |says: bool| Rules { denied: Some((0, says)), ..Rules::default() };
+    vec![
+        case("two moves each, a lost reply, a crash", resolved | RESTORED_APPLIED, with(crash, calm(2, 1, 2))),
+        case("two lost replies and a duplicate", resolved | DUPLICATE_REFUSED | OVERTAKEN, {
+            with(Faults { lost: 2, duplicates: 1, ..none() }, pair.clone())
+        }),
+        case("requests held up", resolved, with(Faults { held_up: 1, ..crash }, pair.clone())),
+        case("signatures that run out", resolved | EXPIRED, with(Faults { expiries: 1, ..crash }, pair.clone())),
+        case("a record nobody has adopted", resolved, with(Faults { duplicates: 1, ..crash }, bare)),
+        case("a disk that is lost", resolved, with(Faults { disks: 1, ..crash }, pair.clone())),
+        case("a zone that loses its last change", resolved, with(Faults { rollbacks: 1, ..lost }, pair.clone())),
+        case("a fence deleted and repaired", resolved, {
+            with(Faults { deletes: 1, repairs: 1, ..lost }, pair.clone())
+        }),
+        case("a fence spoiled and repaired", resolved, with(Faults { spoils: 1, repairs: 1, ..lost }, pair.clone())),
+        case("a freeze", resolved | FREEZE_KILLED | STALE_AT_WIRE, with(Faults { freezes: 1, ..crash }, pair.clone())),
+        case("shared batches, one name in a refusal", SHARED | BYSTANDER, {
+            under(Rules { first_only: true, ..Rules::default() }, calm(2, 2, 2))
+        }),
+        case("a lost reply to a shared batch, a crash", READ_BACK_APPLIED | BURNED | LOST | SHARED, {
+            with(crash, calm(1, 2, 2))
+        }),
+        case("a policy whose names are denied", SHARED | BYSTANDER | EXPIRED | BURN_REFUSED, {
+            under(denied(true), with(Faults { expiries: 1, ..lost }, calm(1, 2, 2)))
+        }),
+        case("a policy that is denied without a name", SHARED | HALVED | EXPIRED | BURN_REFUSED, {
+            under(denied(false), with(Faults { expiries: 1, ..lost }, calm(1, 2, 2)))
+        }),
+        case("two records in one policy, write = swap", resolved, {
+            under(Rules { swap: true, records: 2, ..Rules::default() }, with(crash, pair))
+        }),
+        case("three controllers, a lost reply", resolved, with(lost, calm(3, 1, 1))),
+    ]
+}
+
+/// Larger ones, for the ledger, in the order in which they are visited.
+fn soak() -> Vec<Case> {
+    use sight::*;
+    let none = Faults::default;
+    let resolved = READ_BACK_APPLIED | BURNED | LOST | LATE_REFUSED;
+    let lost = Faults { lost: 1, ..none() };
+    let crash = Faults { crashes: 1, ..lost };
+    let pair = calm(2, 1, 1);
+    vec![
+        case("three controllers, a lost reply, a crash", resolved, with(crash, calm(3, 1, 1))),
+        case("shared batches, all names in a refusal", SHARED | BYSTANDER, calm(2, 2, 2)),
+        case("everything once", resolved | EXPIRED | DUPLICATE_REFUSED, {
+            with(Faults { held_up: 1, duplicates: 1, expiries: 1, ..crash }, pair.clone())
+        }),
+    ]
+}
+
+/// Visits every state of a configuration; returns how many there are.
+fn visit(case: &Case) -> usize {
+    let Case { name, bounds, sights } = case;
+    let began = Instant::now();
+    let model = Protocol::new(bounds.clone());
+    let seen = model.seen.clone();
+    let checker = model.checker().threads(THREADS).spawn_dfs().join();
+    for (property, path) in checker.discoveries() {
+        panic!("{name} breaks {property:?} by {:?} of {bounds:?}", path.into_actions());
+    }
+    assert!(checker.is_done(), "{name} was not visited whole");
+    let missing = sights & !seen.load(Ordering::Relaxed);
+    assert_eq!(missing, 0, "{name}: what should have happened at least once did not (sights {missing:#b})");
+    let (states, took) = (checker.unique_state_count(), began.elapsed().as_secs_f64());
+    println!(
+        "model: {name}: {states} states, {} deep, {took:.1} s, {:.0}/s",
+        checker.max_depth(),
+        states as f64 / took
+    );
+    states
+}
+
+#[test]
+fn every_order_of_every_configuration_keeps_every_promise() {
+    let began = Instant::now();
+    let wanted = std::env::var("MODEL_STATES").ok().map(|n| n.parse::<usize>().expect("MODEL_STATES is a number"));
+    let (mut total, mut configurations) = (0, 0);
+    let larger = soak();
+    for case in every_day().iter().chain(larger.iter().take_while(|_| wanted.is_some())) {
+        if wanted.is_some_and(|wanted| total >= wanted) {
+            break;
+        }
+        total += visit(case);
+        configurations += 1;
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("model: {total} states, {:.0}/s", total as f64 / took);
+    if wanted.is_some() {
+        let line =
+            format!(r#"{{"part":"model","states":{total},"configurations":{configurations},"seconds":{took:.0}}}"#);
+        println!("ledger: {line}");
+    }
+    assert!(total >= wanted.unwrap_or(EVERY_DAY), "{total} states in all; larger configurations are needed");
+}
+
+/// The shortest way, or nearly, in which a flawed protocol breaks `promise`.
+fn counter_example(flaw: Flaw, promise: &'static str, bounds: Bounds) -> Vec<Act> {
+    let sound = Protocol::new(bounds.clone()).checker().threads(THREADS).spawn_dfs().join();
+    assert!(sound.discoveries().is_empty(), "the sound protocol keeps its promises in the same bounds");
+    let flawed = under(Rules { flaw, ..bounds.rules }, bounds);
+    let checker = Protocol::new(flawed).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let Some(path) = checker.discovery(promise) else {
+        panic!("{flaw:?} does not break {promise:?} in {} states", checker.unique_state_count())
+    };
+    let acts = path.into_actions();
+    println!("model: {flaw:?} breaks {promise:?}: {acts:?}");
+    acts
+}
+
+#[test]
+fn without_the_fence_a_late_write_is_applied_over_a_newer_one() {
+    let acts = counter_example(Flaw::NoFence, I1, calm(2, 1, 1));
+    let landed = acts.iter().filter(|act| matches!(act, Act::Land(_))).count();
+    assert_eq!(landed, 2, "one write, then one that was decided before it: {acts:?}");
+}
+
+#[test]
+fn each_wrong_rule_of_the_protocol_breaks_its_promise() {
+    let lost = Faults { lost: 1, ..Faults::default() };
+    let freeze = Faults { freezes: 1, ..Faults::default() };
+    let expiry = Faults { expiries: 1, ..lost };
+    for (flaw, promise, bounds) in [
+        (Flaw::ReadBackIsRefusal, I6, with(lost, calm(2, 1, 1))),
+        (Flaw::LostIsRefusal, I6, with(lost, calm(2, 1, 1))),
+        (Flaw::SendFirst, I11, calm(2, 1, 1)),
+        (Flaw::LateExpiry, I6, with(expiry, calm(1, 1, 1))),
+        (Flaw::EarlyExpiry, I6, with(expiry, calm(1, 1, 1))),
+        (Flaw::FreezeIgnored, I12, with(freeze, calm(2, 1, 1))),
+    ] {
+        counter_example(flaw, promise, bounds);
+    }
+}

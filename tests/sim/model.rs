@@ -120,14 +120,20 @@ fn soak() -> Vec<Case> {
     ]
 }
 
+/// How long a visit takes is printed, and decides nothing.
+#[expect(clippy::disallowed_methods, reason = "a figure for people")]
+fn stopwatch() -> Instant {
+    Instant::now()
+}
+
 /// Visits every state of a configuration; returns how many there are.
 fn visit(case: &Case) -> usize {
     let Case { name, bounds, sights } = case;
-    let began = Instant::now();
+    let began = stopwatch();
     let model = Protocol::new(bounds.clone());
     let seen = model.seen.clone();
     let checker = model.checker().threads(THREADS).spawn_dfs().join();
-    for (property, path) in checker.discoveries() {
+    if let Some((property, path)) = checker.discoveries().into_iter().next() {
         panic!("{name} breaks {property:?} by {:?} of {bounds:?}", path.into_actions());
     }
     assert!(checker.is_done(), "{name} was not visited whole");
@@ -144,7 +150,7 @@ fn visit(case: &Case) -> usize {
 
 #[test]
 fn every_order_of_every_configuration_keeps_every_promise() {
-    let began = Instant::now();
+    let began = stopwatch();
     let wanted = std::env::var("MODEL_STATES").ok().map(|n| n.parse::<usize>().expect("MODEL_STATES is a number"));
     let (mut total, mut configurations) = (0, 0);
     let larger = soak();

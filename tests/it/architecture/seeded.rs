@@ -11,7 +11,7 @@ use super::source;
 /// A bug and the rooms of the engine with a hook of it.
 const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::NoFence, &["plan.rs"]),
-    (Bug::EpochNotRaised, &["switch.rs"]),
+    (Bug::EpochNotRaised, &["fence.rs"]),
     (Bug::SplitReorders, &["calls.rs"]),
     (Bug::ForeignFenceOverwritten, &["fence.rs"]),
     (Bug::EmptyAnswer, &["plan.rs"]),
@@ -20,9 +20,9 @@ const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::WallClock, &["policy.rs"]),
     (Bug::StaleEvidence, &["health.rs"]),
     (Bug::DeadlineNotRechecked, &["switch.rs"]),
-    (Bug::BurnSkipped, &["resolve.rs"]),
+    (Bug::BurnSkipped, &["fence.rs"]),
     (Bug::LostReplySentAgain, &["switch/answer.rs"]),
-    (Bug::ReadBackAsRefusal, &["resolve.rs"]),
+    (Bug::ReadBackAsRefusal, &["fence.rs"]),
     (Bug::BrakesPerProcess, &["peer.rs"]),
     (Bug::BrakesForgottenAtRestart, &["policy.rs"]),
     (Bug::FlapBudgetOffByOne, &["guard.rs"]),

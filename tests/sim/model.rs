@@ -29,6 +29,8 @@ use moves::{Act, sight};
 use product::{Flaw, Rules};
 use promises::{Bounds, I1, I6, I11, I12, Protocol};
 use world::Faults;
+#[cfg(feature = "seeded-bugs")]
+use {failoverd::seeded::Bug, promises::I2};
 
 /// Threads of one visit; the states are the same with any number.
 const THREADS: usize = 2;
@@ -171,23 +173,27 @@ fn every_order_of_every_configuration_keeps_every_promise() {
     assert!(total >= wanted.unwrap_or(EVERY_DAY), "{total} states in all; larger configurations are needed");
 }
 
-/// The shortest way, or nearly, in which a flawed protocol breaks `promise`.
-fn counter_example(flaw: Flaw, promise: &'static str, bounds: Bounds) -> Vec<Act> {
+/// The shortest way, or nearly, in which the protocol under `wrong` rules breaks `promise`.
+fn counter_example(wrong: Rules, promise: &'static str, bounds: Bounds) -> Vec<Act> {
     let sound = Protocol::new(bounds.clone()).checker().threads(THREADS).spawn_dfs().join();
     assert!(sound.discoveries().is_empty(), "the sound protocol keeps its promises in the same bounds");
-    let flawed = under(Rules { flaw, ..bounds.rules }, bounds);
-    let checker = Protocol::new(flawed).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let flawed = Protocol::new(under(wrong, bounds));
+    let checker = flawed.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let Some(path) = checker.discovery(promise) else {
-        panic!("{flaw:?} does not break {promise:?} in {} states", checker.unique_state_count())
+        panic!("{wrong:?} does not break {promise:?} in {} states", checker.unique_state_count())
     };
     let acts = path.into_actions();
-    println!("model: {flaw:?} breaks {promise:?}: {acts:?}");
+    println!("model: {wrong:?} breaks {promise:?}: {acts:?}");
     acts
+}
+
+fn flawed(flaw: Flaw) -> Rules {
+    Rules { flaw, ..Rules::default() }
 }
 
 #[test]
 fn without_the_fence_a_late_write_is_applied_over_a_newer_one() {
-    let acts = counter_example(Flaw::NoFence, I1, calm(2, 1, 1));
+    let acts = counter_example(flawed(Flaw::NoFence), I1, calm(2, 1, 1));
     let landed = acts.iter().filter(|act| matches!(act, Act::Land(_))).count();
     assert_eq!(landed, 2, "one write, then one that was decided before it: {acts:?}");
 }
@@ -205,6 +211,22 @@ fn each_wrong_rule_of_the_protocol_breaks_its_promise() {
         (Flaw::EarlyExpiry, I6, with(expiry, calm(1, 1, 1))),
         (Flaw::FreezeIgnored, I12, with(freeze, calm(2, 1, 1))),
     ] {
-        counter_example(flaw, promise, bounds);
+        counter_example(flawed(flaw), promise, bounds);
+    }
+}
+
+/// The seeded bugs of the very functions that the model calls; the simulator has the others.
+#[cfg(feature = "seeded-bugs")]
+#[test]
+fn each_seeded_bug_in_what_the_model_calls_breaks_its_promise() {
+    let lost = Faults { lost: 1, ..Faults::default() };
+    for (bug, promise, swap, bounds) in [
+        (Bug::NoFence, I1, false, calm(2, 1, 1)),
+        (Bug::EpochNotRaised, I1, false, calm(1, 1, 1)),
+        (Bug::EmptyAnswer, I2, true, calm(1, 1, 1)),
+        (Bug::BurnSkipped, I6, false, with(lost, calm(1, 1, 1))),
+        (Bug::ReadBackAsRefusal, I6, false, with(lost, calm(1, 1, 1))),
+    ] {
+        counter_example(Rules { bug: Some(bug), swap, ..Rules::default() }, promise, bounds);
     }
 }

@@ -47,6 +47,7 @@ pub mod promise {
     pub const NOT_AFTER_TOLD: u8 = 2;
     pub const INTENT_FIRST: u8 = 4;
     pub const HUMAN_WINS: u8 = 8;
+    pub const NEVER_EMPTY: u8 = 16;
 }
 
 /// Things worth having happened, by their bit: a model in which one never does proves little.
@@ -200,7 +201,7 @@ impl World {
                 self.side(i, p).reading = Some(self.reading(p, expired));
             }
             Act::Judge(i, p) => self.judge(rules, i, p, seen),
-            Act::Decide(i, p, why) => self.decide(i, p, why),
+            Act::Decide(i, p, why) => self.decide(rules, i, p, why),
             Act::Commit(i) => self.commit(i),
             Act::Drop(i, p) => self.close(i, p, Outcome::NotSent),
             Act::Send(i) => self.send(rules, i, seen),
@@ -299,7 +300,7 @@ impl World {
         i << 4 | (c.attempts - 1)
     }
 
-    fn decide(&mut self, i: u8, p: u8, why: Why) {
+    fn decide(&mut self, rules: &Rules, i: u8, p: u8, why: Why) {
         match why {
             Why::Freeze if !self.side(i, p).hand => self.left.freezes -= 1,
             Why::Freeze => {}
@@ -312,7 +313,8 @@ impl World {
         let live = side.live.expect("a reading");
         let frozen = side.hand || live.fence.is_frozen();
         let to = if why == Why::Failover { 1 - live.content } else { live.content };
-        let stamp = Stamp { attempt, epoch: product::epoch_after(p, side.known, live.fence), kind: why, frozen, to };
+        let stamp =
+            Stamp { attempt, epoch: product::epoch_after(rules, p, side.known, live.fence), kind: why, frozen, to };
         let part = Part { policy: p, before: live.fence, after: Standing::of(stamp), seen: live.content };
         side.write = Some(Write { part, phase: Phase::Recording, expired: false, cap: u8::MAX, restored: false });
         self.controllers[usize::from(i)].log.push(Entry::Intent(part));
@@ -439,6 +441,9 @@ impl World {
                 }
                 self.past = Some(self.zone);
                 self.zone = zone;
+                if zone.content.contains(&NO_TARGET) {
+                    self.broken |= promise::NEVER_EMPTY;
+                }
                 Reply::Accepted
             }
             Err(refusal) => {
@@ -559,7 +564,11 @@ impl World {
         side.take(p, Reading { expired: false, ..reading });
         let part = write.part;
         let expired = if rules.flaw == Flaw::LateExpiry { write.expired } else { reading.expired };
-        match product::verdict(rules, &part, reading.fence, expired) {
+        let verdict = product::verdict(rules, &part, reading.fence, expired);
+        if verdict != Verdict::Applied && reading.fence == part.after {
+            self.broken |= promise::NOT_AFTER_TOLD;
+        }
+        match verdict {
             Verdict::Applied => {
                 *seen |= sight::READ_BACK_APPLIED | if write.restored { sight::RESTORED_APPLIED } else { 0 };
                 self.close(i, p, Outcome::Applied);
@@ -576,7 +585,7 @@ impl World {
             Verdict::MayLand => {
                 let attempt = self.next_attempt(i);
                 let side = self.side(i, p);
-                let to = reading.fence.stamp().map_or(reading.content, |s| s.to);
+                let to = reading.fence.stamp().map_or(reading.content.min(1), |s| s.to);
                 let frozen = side.hand || reading.fence.is_frozen();
                 let epoch = product::epoch_of_burn(&part, reading.fence);
                 let stamp = Stamp { attempt, epoch, kind: Why::Burn, frozen, to };

@@ -17,8 +17,9 @@ use failoverd::engine::fence::{
 use failoverd::engine::intent::{Kind, Meaning, meaning};
 use failoverd::engine::plan::{Ground, Plan};
 use failoverd::engine::zone::*;
+use failoverd::seeded::Bug;
 
-use super::world::{POLICIES, Part, Stamp, Standing, Why, Zone, name_of};
+use super::world::{NO_TARGET, POLICIES, Part, Stamp, Standing, Why, Zone, name_of};
 
 /// What the model may get wrong on purpose, to show that the promises then break.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub enum Flaw {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     pub flaw: Flaw,
+    /// A wrong version of the engine's own functions (feature `seeded-bugs`).
+    pub bug: Option<Bug>,
     /// `write = "swap"`: DELETE and CREATE instead of UPSERT.
     pub swap: bool,
     /// Records in each policy.
@@ -61,7 +64,17 @@ impl Rules {
     fn key(&self) -> u32 {
         let denied = self.denied.map_or(0, |(p, named)| 1 + 2 * u32::from(p) + u32::from(named));
         let flags = u32::from(self.swap) | u32::from(self.first_only) << 1 | u32::from(self.records) << 2;
-        self.flaw as u32 | flags << 8 | denied << 16
+        let bug = self.bug.map_or(0, |bug| 1 + bug as u32);
+        self.flaw as u32 | flags << 8 | denied << 16 | bug << 24
+    }
+
+    /// Asks the engine, in the version that these rules are about.
+    fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
+        match self.bug {
+            #[cfg(feature = "seeded-bugs")]
+            Some(bug) => failoverd::seeded::with(bug, question),
+            _ => question(),
+        }
     }
 }
 
@@ -274,9 +287,9 @@ pub fn epoch_of(policy: u8, standing: Standing) -> u8 {
     u8::try_from(judged(policy, standing).1.epoch().0).unwrap()
 }
 
-pub fn epoch_after(policy: u8, known: u8, standing: Standing) -> u8 {
+pub fn epoch_after(rules: &Rules, policy: u8, known: u8, standing: Standing) -> u8 {
     let fences = [judged(policy, standing).1.clone()];
-    u8::try_from(next_epoch(Epoch(u64::from(known)), &fences).0).unwrap()
+    u8::try_from(rules.ask(|| next_epoch(Epoch(u64::from(known)), &fences)).0).unwrap()
 }
 
 pub fn epoch_of_burn(part: &Part, standing: Standing) -> u8 {
@@ -303,7 +316,7 @@ pub fn facts(rules: &Rules, part: &Part) -> Rc<Facts> {
                 false => Plan::fence_only(kind, policy, epoch, grounds),
             };
             let plan = plan.expect("a plan");
-            let mut changes = plan.changes();
+            let mut changes = rules.ask(|| plan.changes());
             if rules.flaw == Flaw::NoFence {
                 changes.retain(|c| c.op != ChangeOp::Delete || c.rtype != "TXT");
                 changes.iter_mut().filter(|c| c.rtype == "TXT").for_each(|c| c.op = ChangeOp::Upsert);
@@ -411,8 +424,7 @@ fn record_of(policy: u8, name: &RecordName, sets: &Sets) -> (Standing, u8) {
         Fence::Unusable { .. } => Standing::SPOILED,
         other => panic!("nobody wrote {other:?}"),
     };
-    // Invariant I2, for every set the zone ever holds: neither empty nor another's.
-    (standing, content.expect("a record that is empty or holds what no target of its policy has"))
+    (standing, content.unwrap_or(NO_TARGET))
 }
 
 /// What a reading says about a write whose outcome is open.
@@ -433,7 +445,8 @@ pub fn verdict(rules: &Rules, part: &Part, standing: Standing, expired: bool) ->
             let before = vec![judged(part.policy, part.before).1.standing().cloned(); records];
             let reads = vec![read.clone(); records];
             let fences = vec![fence.clone(); records];
-            match read_back(&name_of(part.after().attempt), &before, &reads, &fences, *expired) {
+            let attempt = name_of(part.after().attempt);
+            match rules.ask(|| read_back(&attempt, &before, &reads, &fences, *expired)) {
                 ReadBack::Applied => Verdict::Applied,
                 ReadBack::Lost { .. } => Verdict::Lost,
                 ReadBack::Expired => Verdict::Expired,

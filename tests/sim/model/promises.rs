@@ -76,6 +76,7 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Protocol>> {
         vec![
             Property::always(I1, |_, w: &World| w.broken & promise::FENCED == 0),
+            Property::always(I2, |_, w: &World| w.broken & promise::NEVER_EMPTY == 0),
             Property::always(I6, |_, w: &World| w.broken & promise::NOT_AFTER_TOLD == 0),
             Property::always(I11, |_, w: &World| w.broken & promise::INTENT_FIRST == 0),
             Property::always(I12, |_, w: &World| w.broken & promise::HUMAN_WINS == 0),
@@ -87,6 +88,7 @@ impl Model for Protocol {
 }
 
 pub const I1: &str = "I1: what is applied names exactly what it replaces, and the epoch rises";
+pub const I2: &str = "I2: a record is never empty, nor publishes what no target of its policy has";
 pub const I6: &str = "I6: nothing is applied after its outcome was told, and what was told is true";
 pub const I11: &str = "I11: the intent is on disk before the request leaves, and has one outcome";
 pub const I12: &str = "I12: no automatic write replaces a frozen fence";

@@ -6,6 +6,9 @@ use std::fmt;
 /// Most policies of a configuration.
 pub const POLICIES: usize = 2;
 
+/// What a record holds that is empty, or publishes what no target of its policy has.
+pub const NO_TARGET: u8 = 3;
+
 /// What stands at a fence's name: nothing, a text that is no fence, or a value of ours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Standing(u32);

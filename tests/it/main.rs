@@ -20,6 +20,7 @@ mod e2e;
 mod fleet;
 mod golden;
 mod iam;
+mod ledger;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;
 mod metrics;

@@ -59,7 +59,7 @@ fn row(line: &str) -> Result<Row, String> {
             return Err(format!("{column}: {cell:?} is no number above 0"));
         }
     }
-    if part != "model" && row.range().is_none_or(|(from, to)| from >= to) {
+    if !["model", "properties"].contains(&part) && row.range().is_none_or(|(from, to)| from >= to) {
         return Err(format!("range {:?}", row.cell("range")));
     }
     let amounts = COLUMNS[4..13].iter().filter(|column| !row.cell(column).is_empty()).count();
@@ -294,7 +294,8 @@ fn a_chunk_that_fails_stands_in_the_ledger_with_its_replay() {
         let failures = bench.rows().into_iter().filter(|row| row.cell("result").starts_with(reason)).count();
         assert_eq!(failures, 1, "{failed:?}");
         let (from, to) = *bench.ranges("begun").last().unwrap();
-        let replay = format!("replay: SIM_SEEDS={from}..{to} SIM_HOURS=6 cargo test --release --test sim -- ");
+        let replay =
+            format!("replay: SIM_SEEDS={from}..{to} SIM_HOURS=6 SIM_JOBS=1 cargo test --release --test sim -- ");
         assert!(String::from_utf8_lossy(&output.stdout).contains(&replay));
         let written = bench.rows().into_iter().any(|row| row.cell("result").contains(&replay));
         assert!(written, "{:?}", bench.rows());
@@ -343,7 +344,16 @@ fn a_soak_refuses_what_would_spoil_the_ledger() {
 fn the_test_command_always_runs_its_own_sizes() {
     let script = std::fs::read_to_string(root().join("tests/run")).unwrap();
     let line = script.lines().find(|line| line.starts_with("unset ")).unwrap();
-    let sizes = ["SIM_SEEDS", "SIM_HOURS", "MODEL_STATES", "KILLS", "KILL_SEED", "DISK_IMAGES", "PROPTEST_CASES"];
+    let sizes = [
+        "SIM_SEEDS",
+        "SIM_HOURS",
+        "MODEL_STATES",
+        "KILLS",
+        "KILL_SEED",
+        "DISK_IMAGES",
+        "PROPERTY_CASES",
+        "PROPTEST_CASES",
+    ];
     let left = |before: &str| {
         let mut bash = Command::new("bash");
         bash.args(["-euc", &format!("{before}\nenv")]).envs(sizes.map(|name| (name, "7")));

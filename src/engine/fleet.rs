@@ -14,6 +14,7 @@ use super::action::Action;
 use super::budget::TokenBucket;
 use super::evacuation::Evacuation;
 use super::event::{Event, Probed};
+use super::intent::Intent;
 use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
 use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
@@ -89,6 +90,8 @@ impl Fleet {
             following: BTreeMap::new(),
             waiting: BTreeMap::new(),
             store_broken: None,
+            unsaved: BTreeMap::new(),
+            missed: BTreeMap::new(),
             notices: 0,
             moved: 0,
             rolled_back: 0,
@@ -398,6 +401,12 @@ impl Fleet {
         if let Some(idx) = self.shared.waiting.remove(&seq) {
             self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
         }
+        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
+            // One that was given up because it could not be made durable never existed.
+            if intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id)) {
+                self.shared.missed.insert(intent.id.clone(), intent);
+            }
+        }
         self.store_retry = Some(now.mono + STORE_RETRY);
         if self.shared.store_broken.replace(error.clone()).is_none() {
             let next = "no automatic write until it works; probing goes on";
@@ -407,6 +416,13 @@ impl Fleet {
     }
 
     fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
+        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
+            self.shared.missed.remove(&intent.id);
+        }
+        if !self.shared.missed.is_empty() && self.shared.store_broken.is_some() {
+            let entry = JournalEntry { intents: self.missed(), ..JournalEntry::default() };
+            self.persist(out, entry);
+        }
         if self.shared.store_broken.take().is_some() {
             self.store_retry = None;
             let notice = (
@@ -438,12 +454,22 @@ impl Fleet {
         if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
             self.store_retry = Some(now.mono + STORE_RETRY);
             let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
-            self.shared.seq += 1;
-            out.push(Action::Persist {
-                seq: self.shared.seq,
-                entry: JournalEntry { snapshots, ..JournalEntry::default() },
-            });
+            let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
+            self.persist(out, entry);
         }
+    }
+
+    /// What refused entries said of intents, as it is now.
+    fn missed(&mut self) -> Vec<Intent> {
+        std::mem::take(&mut self.shared.missed).into_values().collect()
+    }
+
+    fn persist(&mut self, out: &mut Vec<Action>, entry: JournalEntry) {
+        self.shared.seq += 1;
+        if !entry.intents.is_empty() {
+            self.shared.unsaved.insert(self.shared.seq, entry.intents.clone());
+        }
+        out.push(Action::Persist { seq: self.shared.seq, entry });
     }
 }
 

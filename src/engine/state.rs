@@ -62,6 +62,10 @@ pub(super) struct Shared {
     pub waiting: BTreeMap<u64, PolicyIdx>,
     /// The store refused an entry; cleared by the next commit.
     pub store_broken: Option<String>,
+    /// Intents in entries on their way to the disk, by entry, and those of entries that were refused:
+    /// they go there with the next commit, or a restart would resolve anew what was told already.
+    pub unsaved: BTreeMap<u64, Vec<Intent>>,
+    pub missed: BTreeMap<IntentId, Intent>,
     pub notices: u64,
     pub moved: u32,
     pub rolled_back: u32,
@@ -239,6 +243,9 @@ impl Cx<'_> {
 
     fn persist(&mut self, entry: JournalEntry) -> u64 {
         self.shared.seq += 1;
+        if !entry.intents.is_empty() {
+            self.shared.unsaved.insert(self.shared.seq, entry.intents.clone());
+        }
         self.out.push(Action::Persist { seq: self.shared.seq, entry });
         self.shared.seq
     }
@@ -341,6 +348,12 @@ impl PolicyState {
 
     pub fn fast_interval(&self) -> Duration {
         self.policy.targets.iter().map(|t| t.check.fast_interval).min().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// A write of this process without an outcome.
+    pub fn is_under_way(&self, intent: &IntentId) -> bool {
+        let settling = self.settling.iter().map(|s| &s.intent);
+        self.write.iter().map(|w| &w.intent).chain(settling).any(|i| i.id == *intent && i.outcome.is_none())
     }
 
     /// A move is being written or proven.

@@ -19,6 +19,8 @@ use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// A write is decided, sent and seen within this, or it was late.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What was wrong with the fences before a reading, for "say it once".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +105,11 @@ impl PolicyState {
         after: Option<Tick>,
     ) {
         let now = cx.now;
-        let at = (now.mono - now.wall.since(value.written)).max(after.unwrap_or_default());
+        let age = now.wall.since(value.written);
+        let at = (now.mono - age).max(after.unwrap_or_default());
+        // A request that lay in the network for long was applied nobody knows when: no hold-down of it
+        // is over before one from now.
+        let ended = if after.is_some() && age > LATE { now.mono } else { at };
         let acking = self.asked(&Asked::Ack).is_some();
         // What was counted more than an hour before counts no more.
         if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
@@ -121,10 +127,10 @@ impl PolicyState {
         let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
         if matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) && !seeded(Bug::BrakesPerProcess) {
             let hold_down = self.policy.failover.hold_down;
-            let until = at + hold_down;
+            let until = ended + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
             if is_peer {
-                self.brakes.peer_until = Some(at + hold_down * 2).filter(|until| *until > now.mono);
+                self.brakes.peer_until = Some(ended + hold_down * 2).filter(|until| *until > now.mono);
                 self.brakes.peer_since = Some(at);
                 // To reverse it takes failures that began after it; a target down all along must fail anew.
                 self.health.iter_mut().for_each(TargetHealth::count_failures_anew);

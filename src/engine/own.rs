@@ -44,8 +44,8 @@ impl Claim {
     /// The set to be deleted, `None` where there is no fence; or why the write may not replace it.
     fn before(self, fence: &Fence) -> Result<Option<LiveSet>, String> {
         let allowed = match fence {
-            Fence::Ours { .. } => self != Claim::Anothers,
-            Fence::Absent | Fence::Released { .. } => matches!(self, Claim::Nobodys | Claim::Damaged | Claim::Standing),
+            Fence::Ours { .. } => true,
+            Fence::Absent | Fence::Released { .. } => self != Claim::Ours,
             Fence::Foreign { .. } => matches!(self, Claim::Anothers | Claim::Standing),
             Fence::Unusable { damage: Damage::Spoiled { .. }, .. } => matches!(self, Claim::Damaged | Claim::Standing),
             Fence::Unusable { .. } => false,
@@ -246,7 +246,11 @@ pub(super) fn takeover(p: &mut PolicyState, cx: &mut Cx, from: &ClusterName, sai
     CommandReply::Accepted(format!("{id}: the fence is read once more, then taken from cluster {from}"))
 }
 
+/// One record of theirs is enough: what is ours, nobody's or without a fence comes with it, for
+/// nothing else a person can type would make such a policy whole.
 fn may_take(p: &PolicyState, from: &ClusterName) -> Result<(), String> {
+    let theirs = |f: &Fence| matches!(f, Fence::Foreign { value, .. } if value.cluster == *from);
+    let some = p.live.fences.iter().any(theirs);
     for (name, fence) in p.policy.records.iter().zip(&p.live.fences) {
         match fence {
             Fence::Foreign { value, .. } if value.cluster == *from => {}
@@ -257,6 +261,7 @@ fn may_take(p: &PolicyState, from: &ClusterName) -> Result<(), String> {
                     p.policy.id, value.cluster
                 ));
             }
+            Fence::Ours { .. } | Fence::Released { .. } | Fence::Absent if some => {}
             Fence::Ours { .. } => return Err(format!("{name} is this cluster's already; there is nothing to take")),
             Fence::Released { value, .. } => {
                 return Err(format!("{name} was released by {}; `{}`", value.cluster, adopt_command(p, false)));

@@ -16,6 +16,7 @@ use super::own::{adopt_command, cure};
 use super::report::{Refusal, Rule};
 use super::select::Want;
 use super::state::{PolicyState, Shared};
+use super::switch::DECISION_LIFE;
 
 /// When the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(super) fn refusals(p: &PolicyState, shared: &Shared, now: Tick, want: &Want,
         list.add(Rule::Blind, why.clone(), "it clears by itself when this controller sees again");
     }
     obstacle(p, want, &mut list);
-    evidence(p, shared, now, want, &mut list);
+    evidence(p, shared, now, want, at, &mut list);
     brakes(p, shared, now, want, &mut list);
     if matches!(want.kind, Kind::Failback | Kind::Fill | Kind::Repair) {
         optional(p, shared, now, want, &mut list);
@@ -220,7 +221,7 @@ fn obstacle(p: &PolicyState, want: &Want, list: &mut List) {
 }
 
 /// Sight and proof, both younger than the doubt.
-fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut List) {
+fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, list: &mut List) {
     if want.kind == Kind::Adopt {
         return;
     }
@@ -238,12 +239,23 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
+    let heard = |i: &TargetIdx| {
+        p.health_of(*i).and_then(TargetHealth::last).is_some_and(|l| now.since(l.ended) < DECISION_LIFE)
+    };
+    if let Some(old) = leaving.iter().find(|i| !heard(i)) {
+        let text = format!("{} was last probed more than {} ago", p.name_of(*old), human(DECISION_LIFE));
+        list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
+    }
     if since.is_none() && !leaving.is_empty() {
         list.add(
             Rule::StaleEvidence,
             "no failure has been seen since the record was last moved",
             "its next failure counts",
         );
+    }
+    if since.is_none() && at == At::Wire && matches!(want.kind, Kind::Failback | Kind::Fill) {
+        let text = "a doubt came and went since the destination was proven";
+        list.add(Rule::StaleEvidence, text, "it is proven anew");
     }
     if shared.sight.has_witnesses() && want.kind != Kind::Repair {
         match since {

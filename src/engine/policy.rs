@@ -149,8 +149,12 @@ impl PolicyState {
         self.policy.records.iter().find_map(bad)
     }
 
-    /// Counts one outcome.
+    /// Counts one outcome. One that is heard long after it was found, as by a process that was
+    /// stopped and goes on, tells of a past that nothing may be decided on (invariant I6).
     pub(super) fn outcome(&mut self, cx: &mut Cx, probed: &Probed) {
+        if cx.now.mono.since(probed.ended) >= switch::DECISION_LIFE {
+            return;
+        }
         let Some(check) = self.policy.target(probed.target).map(|t| &t.check) else { return };
         let Some(health) = self.health.get_mut(probed.target.index()) else { return };
         let was_failing = health.is_failing_now();

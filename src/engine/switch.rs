@@ -29,7 +29,7 @@ use super::zone::Change;
 pub(super) use answer::{About, answered, busy_wait};
 
 /// A decision without renewal is never sent after this (invariant I6).
-const DECISION_LIFE: Duration = Duration::from_secs(30);
+pub(super) const DECISION_LIFE: Duration = Duration::from_secs(30);
 /// A `force` waits for the store no longer than this; its attempt in the fence is the intent (I11).
 const FORCE_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -3,6 +3,7 @@
 mod drive;
 mod expiry;
 mod guard;
+mod late;
 mod mass;
 mod pass;
 mod passes;

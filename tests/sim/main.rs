@@ -6,3 +6,7 @@
 mod model;
 mod properties;
 mod simulator;
+
+/// A simulated hour is a hundred thousand small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -105,6 +105,9 @@ pub struct Checker {
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
     pub tampered: Vec<u64>,
+    /// When a fence last began to say `frozen` or `forced`, and when a person last lifted it.
+    pub held: Vec<u64>,
+    pub lifted: Vec<u64>,
     /// Forward automatic moves of each policy that count.
     pub moves: Vec<Vec<u64>>,
     /// How far wall clocks were apart at most, milliseconds.
@@ -122,6 +125,8 @@ impl Checker {
             denied: BTreeMap::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
+            held: vec![0; scene.policies.len()],
+            lifted: vec![0; scene.policies.len()],
             moves: vec![Vec::new(); scene.policies.len()],
             skew: 0,
         };
@@ -167,6 +172,7 @@ impl Checker {
     /// Somebody else edited the records or fences of a policy.
     pub fn tamper(&mut self, policy: usize, now: u64) {
         self.tampered[policy] = now;
+        self.held[policy] = now;
         self.heights[policy].fill(0);
         self.moves[policy].clear();
     }
@@ -280,7 +286,7 @@ impl Checker {
     }
 
     /// A person was answered.
-    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance) {
+    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance, now: u64) {
         let Some(command) = self.seen[i].commands.remove(&id) else { return };
         if !matches!(reply, CommandReply::Accepted(_)) {
             return;
@@ -291,6 +297,7 @@ impl Checker {
         match command.kind {
             CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| self.seen[i].frozen[n] = true),
             CommandKind::Unfreeze => {
+                all.clone().filter(|n| meant(*n)).for_each(|n| self.lifted[n] = now);
                 for seen in &mut self.seen {
                     all.clone().filter(|n| meant(*n)).for_each(|n| {
                         if let Some(frozen) = seen.frozen.get_mut(n) {

@@ -90,7 +90,8 @@ impl Checker {
         };
         let seen = &self.seen[i];
         if kind == Kind::Burn {
-            if !one.disk.open().any(|intent| intent.policy == value.policy) {
+            let forced = seen.open.values().any(|x| x.policy == value.policy && x.kind == Kind::Force);
+            if !forced && !one.disk.open().any(|intent| intent.policy == value.policy) {
                 return Err((Invariant::I11, format!("{}: a burn without an open intent", value.policy)));
             }
             return Ok(());
@@ -200,7 +201,13 @@ impl Checker {
             }
         }
         let standing = seen.reads[n].iter().flatten().flat_map(|r| &r.fence).filter_map(|f| read(f.values.first()?));
-        let other = standing.filter(|v| v.cluster == one.settings.cluster && v.config != config.config_hash).count();
+        let other = standing
+            .filter(|v| {
+                v.cluster == one.settings.cluster
+                    && v.instance != one.settings.instance
+                    && v.config != config.config_hash
+            })
+            .count();
         if matches!(kind, Kind::Failback | Kind::Fill) && other > 0 {
             return Err((
                 Invariant::I13,
@@ -288,7 +295,8 @@ impl Checker {
             };
             let epoch = value.epoch.0;
             if let Some(old) = &old {
-                let grows = if kind == Kind::Burn { epoch == old.epoch.0 } else { epoch > old.epoch.0 };
+                // A burn of several records takes the highest epoch that stands.
+                let grows = if kind == Kind::Burn { epoch >= old.epoch.0 } else { epoch > old.epoch.0 };
                 if !grows {
                     return Err((Invariant::I1, format!("{name}: {kind} of epoch {epoch} after {}", old.epoch)));
                 }
@@ -310,9 +318,15 @@ impl Checker {
                 ));
             }
             self.after(zone, n, record, kind, &sets)?;
+            if matches!(value.mode, FenceMode::Frozen | FenceMode::Forced)
+                && old.as_ref().is_none_or(|old| old.mode != value.mode)
+            {
+                self.held[n] = now;
+            }
             if kind.is_automatic_move() {
                 if let Some(old) = &old
                     && matches!(old.mode, FenceMode::Frozen | FenceMode::Forced | FenceMode::Released)
+                    && self.lifted[n] < self.held[n]
                 {
                     return Err((
                         Invariant::I12,
@@ -320,7 +334,7 @@ impl Checker {
                     ));
                 }
                 if moved.insert(n) {
-                    self.brakes(n, kind, old.as_ref(), signed, now)?;
+                    self.brakes(n, kind, old.as_ref(), value, signed, now)?;
                 }
             }
             for seen in &mut self.seen {
@@ -349,7 +363,15 @@ impl Checker {
     }
 
     /// I7: hold-down and flap budget, whichever instance moved before, restarted or not.
-    fn brakes(&mut self, n: usize, kind: Kind, old: Option<&FenceValue>, signed: u64, now: u64) -> Verdict<()> {
+    fn brakes(
+        &mut self,
+        n: usize,
+        kind: Kind,
+        old: Option<&FenceValue>,
+        new: &FenceValue,
+        signed: u64,
+        now: u64,
+    ) -> Verdict<()> {
         if !kind.is_counted_move() {
             return Ok(());
         }
@@ -367,7 +389,8 @@ impl Checker {
                 return Err((Invariant::I7, text));
             }
             let recent = moves.iter().filter(|at| **at + HOUR > now + slack).count();
-            let locked = old.is_some_and(|v| v.mode == FenceMode::Locked);
+            // Locked out, one kind of move stays open; a freeze in the fence hides a lock-out, a move shows it again.
+            let locked = old.into_iter().chain([new]).any(|v| v.mode == FenceMode::Locked);
             if recent + 2 > failover.flap_budget as usize && !locked && self.skew < HOUR / 2 {
                 let text = format!("{kind} after {recent} moves within the hour, flap budget {}", failover.flap_budget);
                 return Err((Invariant::I7, text));

@@ -7,6 +7,7 @@ use failoverd::engine::fence::{FenceValue, fence_name, unquote};
 use failoverd::engine::{Mode, report};
 
 use super::check::{Broken, Invariant};
+use super::troubles::sets_of;
 use super::truth::{Life, Links};
 use super::world::World;
 use super::zone::SERVERS;
@@ -18,6 +19,7 @@ impl World {
     pub fn heal(&mut self) -> Result<(), Broken> {
         self.say(|| "* the faults stop".into());
         self.calm = true;
+        self.forget_troubles();
         self.provider = Default::default();
         for zone in &mut self.zones {
             zone.stuck = [None; SERVERS];
@@ -52,6 +54,7 @@ impl World {
             for n in 0..self.scene.policies.len() {
                 let targets = self.scene.policies[n].targets.len() as u32;
                 (0..targets).for_each(|t| self.command(hand, CommandKind::Undrain { target: TargetIdx(t) }, Some(n)));
+                self.clear_fences(n);
                 let policy = &self.scene.policies[n];
                 let tier: Vec<TargetIdx> =
                     policy.indices().filter(|t| policy.targets[t.index()].priority == 1).collect();
@@ -69,6 +72,26 @@ impl World {
             self.run(self.now + MINUTE)?;
         }
         Ok(())
+    }
+
+    /// What no command may touch is deleted by hand: a fence of several values, or another cluster's
+    /// beside one of ours.
+    fn clear_fences(&mut self, n: usize) {
+        let zone = self.checker.zone_of(n);
+        let fences = self.fences(n);
+        let ours = |f: &Option<FenceValue>| f.as_ref().is_some_and(|v| v.cluster.as_str() == "prod");
+        let mixed = fences.iter().any(ours);
+        for (name, fence) in self.scene.policies[n].records.clone().iter().zip(&fences) {
+            let fence_at = fence_name(name, &self.zones[zone].name).unwrap();
+            let stands = self.zones[zone].get(&fence_at, "TXT").is_some();
+            let foreign = fence.as_ref().is_some_and(|v| v.cluster.as_str() != "prod");
+            if stands && (fence.is_none() || foreign && (mixed || fences.iter().any(Option::is_none))) {
+                self.say(|| format!("a person deletes {fence_at}"));
+                let now = self.now;
+                self.zones[zone].edit(now, &fence_at, "TXT", None);
+                self.checker.tamper(n, now);
+            }
+        }
     }
 
     fn hand(&self) -> usize {
@@ -96,10 +119,9 @@ impl World {
             .iter()
             .all(|f| f.as_ref().is_some_and(|v| v.cluster.as_str() == "prod" && v.mode.as_str() != "released"));
         let zone = &self.zones[self.checker.zone_of(n)];
-        let contents = self.scene.policies[n].records.iter().map(|name| zone.at(name));
-        let agree = contents
-            .clone()
-            .all(|sets| sets == contents.clone().next().unwrap_or_default() && self.checker.is_ours(n, &sets));
+        let members = Members::new(self.published(n).into_iter().map(|t| TargetIdx(t as u32)));
+        let wanted = members.map(|m| sets_of(&self.scene.policies[n], &m)).unwrap_or_default();
+        let agree = self.scene.policies[n].records.iter().all(|name| zone.at(name) == wanted);
         let seen = one.fleet.as_ref().zip(one.number_of(n)).and_then(|(f, idx)| report(f, idx, one.clocks(self.now)));
         ours && agree && seen.is_some_and(|r| r.targets.iter().any(|t| t.active))
     }
@@ -161,6 +183,8 @@ impl World {
     fn failback_happens(&mut self) -> Result<(), Broken> {
         self.life.iter_mut().flatten().for_each(|life| *life = Life::Up);
         self.say(|| "* everything lives".into());
+        let hand = self.hand();
+        (0..self.scene.policies.len()).for_each(|n| self.command(hand, CommandKind::Ack, Some(n)));
         self.run(self.now + 25 * MINUTE)?;
         for n in 0..self.scene.policies.len() {
             let policy = &self.scene.policies[n];

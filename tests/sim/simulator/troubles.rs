@@ -398,8 +398,15 @@ impl World {
         let now = one.clocks(now_ms);
         let mut out = Vec::new();
         let Some(fleet) = &mut one.fleet else { return };
-        let open = self.checker.seen[i].open.values().any(|intent| intent.policy == next[n].id);
-        let knows = self.checker.seen[i].reads[n].iter().all(Option::is_some);
+        let told_open = &self.checker.seen[i].open;
+        let open = one.disk.open().any(|intent| intent.policy == next[n].id && told_open.contains_key(&intent.id));
+        let members = Members::new(published.iter().map(|t| TargetIdx(*t as u32)));
+        let wanted = members.map(|m| sets_of(&self.scene.policies[n], &m)).unwrap_or_default();
+        let shows = |read: &failoverd::engine::zone::RecordRead| {
+            let same = |set: &LiveSet| read.sets.iter().any(|s| s.rtype == set.rtype && s.values == set.values);
+            wanted.iter().all(same)
+        };
+        let knows = self.checker.seen[i].reads[n].iter().all(|read| read.as_ref().is_some_and(shows));
         let result = fleet.reload(next.clone(), now, &mut out);
         let name = one.name.clone();
         let text = format!("{name} reloads policy {n}, dropping its active target: {drop_published}: {result:?}");
@@ -530,7 +537,10 @@ impl World {
         let name = fence_name(self.fate.pick(&policy.records), &self.zones[zone].name).unwrap();
         let standing = self.zones[zone].get(&name, "TXT").cloned();
         let value = |set: &LiveSet| FenceValue::parse(&unquote(set.values.first()?)?).ok();
-        let epoch = standing.as_ref().and_then(value).map_or(1, |v| v.epoch.0);
+        // A peer of ours writes above all it knows of.
+        let known = self.instances.iter().filter_map(|one| one.disk.snapshots.get(&policy.id)).map(|s| s.epoch.0).max();
+        let known = known.unwrap_or(0);
+        let epoch = standing.as_ref().and_then(value).map_or(1, |v| v.epoch.0).max(known);
         let members = Members::one(TargetIdx(0));
         let set = match self.fate.below(6) {
             0 => None,

@@ -157,6 +157,11 @@ impl World {
         self.heap.push(Slot { at: at.max(self.now), n: self.n, due });
     }
 
+    /// Nothing that was drawn goes wrong any more.
+    pub fn forget_troubles(&mut self) {
+        self.heap.retain(|slot| !matches!(slot.due, Due::Trouble(_) | Due::Disturb));
+    }
+
     pub fn say(&mut self, text: impl FnOnce() -> String) {
         self.trace.say(self.now, text);
     }
@@ -290,13 +295,31 @@ impl World {
                 }
                 *left -= 1;
             }
-            self.trace.hash(format_args!("{action:?}"));
+            self.leave_a_mark(&action);
             if self.trace.is_told() {
                 let name = &self.instances[i].name;
                 let text = format!("{name} -> {action:?}");
                 self.trace.say(self.now, || text);
             }
             self.act(i, action);
+        }
+    }
+
+    /// Whatever was done goes into the hash; of a journal entry, what it says.
+    fn leave_a_mark(&mut self, action: &Action) {
+        let Action::Persist { seq, entry } = action else { return self.trace.hash(format_args!("{action:?}")) };
+        self.trace.number(*seq);
+        for transition in &entry.transitions {
+            self.trace.hash(format_args!("{:?}{}", transition.kind, transition.text));
+        }
+        for intent in &entry.intents {
+            self.trace.hash(format_args!("{}{:?}{:?}", intent.id, intent.change_id, intent.outcome));
+        }
+        for snapshot in &entry.snapshots {
+            self.trace.number(snapshot.epoch.0.wrapping_mul(31) + snapshot.at.0);
+        }
+        for notice in &entry.notices {
+            self.trace.hash(format_args!("{:?}{}", notice.kind, notice.title));
         }
     }
 
@@ -335,7 +358,7 @@ impl World {
                 let servers = (!self.instances[i].links.no_dns).then(name_servers);
                 self.due(self.now + 30, Due::To(i, run, Box::new(Event::Delegated { zone, servers })));
             }
-            Action::Reply { id, reply } => self.checker.replied(i, id, &reply, &self.instances[i]),
+            Action::Reply { id, reply } => self.checker.replied(i, id, &reply, &self.instances[i], self.now),
         }
     }
 

@@ -182,10 +182,10 @@ impl World {
         self.net.iter().position(|r| r.awaited && r.from == i)
     }
 
-    /// A definite answer to one copy says nothing about the others, so it is not modelled beside them.
+    /// A definite answer to one copy says nothing about the others, so it is not modelled of them.
     fn is_copied(&self, i: u8) -> bool {
-        let Some(at) = self.awaited(i) else { return false };
-        self.net.iter().any(|r| !r.awaited && r.parts == self.net[at].parts)
+        let copied = |part: &Part| self.told.copied & bit(part.after().attempt) != 0;
+        self.awaited(i).is_some_and(|at| self.net[at].parts().any(copied))
     }
 
     /// What `act` makes of this world. `seen` collects `sight`s.
@@ -438,6 +438,10 @@ impl World {
             Ok(zone) => {
                 for part in request.parts() {
                     self.check(part);
+                    // A value that was there before stands again.
+                    if self.told.excused & bit(part.after().attempt) != 0 {
+                        self.told.excused |= self.issued();
+                    }
                 }
                 self.past = Some(self.zone);
                 self.zone = zone;

@@ -244,6 +244,24 @@ pub struct Faults {
     pub freezes: u8,
 }
 
+impl Faults {
+    pub fn plus(self, other: Faults) -> Faults {
+        Faults {
+            lost: self.lost + other.lost,
+            held_up: self.held_up + other.held_up,
+            duplicates: self.duplicates + other.duplicates,
+            crashes: self.crashes + other.crashes,
+            disks: self.disks + other.disks,
+            expiries: self.expiries + other.expiries,
+            rollbacks: self.rollbacks + other.rollbacks,
+            deletes: self.deletes + other.deletes,
+            spoils: self.spoils + other.spoils,
+            repairs: self.repairs + other.repairs,
+            freezes: self.freezes + other.freezes,
+        }
+    }
+}
+
 /// Attempts by what became of them, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Told {

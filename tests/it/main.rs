@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod documents;
 mod e2e;
+mod faults;
 mod fleet;
 mod golden;
 mod iam;

@@ -238,6 +238,12 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
         let text = format!("{} answered just now", p.name_of(*well));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
+    // Our own trouble repeats no decision: what failed long ago may live by now.
+    let failed = leaving.iter().filter_map(|i| p.health_of(*i)?.last_failure()).max().unwrap_or_default();
+    if let Some(first) = leaving.first().filter(|_| now.since(failed) >= DECISION_LIFE) {
+        let text = format!("{} was last seen to fail {} ago", p.name_of(*first), human(now.since(failed)));
+        list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
+    }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
     let heard = |i: &TargetIdx| {
         p.health_of(*i).and_then(TargetHealth::last).is_some_and(|l| now.since(l.ended) < DECISION_LIFE)

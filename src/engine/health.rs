@@ -24,8 +24,9 @@ pub struct TargetHealth {
     proof: u32,
     proof_since: Option<Tick>,
     last: Option<Last>,
-    /// End of the last success.
+    /// End of the last success, and of the last failure.
     last_up: Option<Tick>,
+    last_down: Option<Tick>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,10 @@ impl TargetHealth {
         self.last = Some(Last { outcome, started, ended });
         match outcome {
             Outcome::Up => self.success(check, started, ended),
-            Outcome::Down(_) => self.failure(check, started),
+            Outcome::Down(_) => {
+                self.last_down = Some(ended);
+                self.failure(check, started)
+            }
             Outcome::Unknown(_) if seeded(Bug::UnknownAsDown) => self.failure(check, started),
             Outcome::Unknown(_) => Flip::None,
         }
@@ -167,6 +171,10 @@ impl TargetHealth {
     /// Start of the first remembered failure.
     pub fn failing_since(&self) -> Option<Tick> {
         self.failing.map(|(first, _)| first)
+    }
+    /// End of the last failure, remembered or not.
+    pub fn last_failure(&self) -> Option<Tick> {
+        self.last_down
     }
     pub fn healthy_since(&self) -> Option<Tick> {
         self.healthy_since

@@ -245,13 +245,6 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
-    let heard = |i: &TargetIdx| {
-        p.health_of(*i).and_then(TargetHealth::last).is_some_and(|l| now.since(l.ended) < DECISION_LIFE)
-    };
-    if let Some(old) = leaving.iter().find(|i| !heard(i)) {
-        let text = format!("{} was last probed more than {} ago", p.name_of(*old), human(DECISION_LIFE));
-        list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
-    }
     if since.is_none() && !leaving.is_empty() {
         list.add(
             Rule::StaleEvidence,

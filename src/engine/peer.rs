@@ -19,8 +19,6 @@ use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// A write is decided, sent and seen within this, or it was late.
-const LATE: Duration = Duration::from_secs(60);
 
 /// What was wrong with the fences before a reading, for "say it once".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,9 +105,9 @@ impl PolicyState {
         let now = cx.now;
         let age = now.wall.since(value.written);
         let at = (now.mono - age).max(after.unwrap_or_default());
-        // A request that lay in the network for long was applied nobody knows when: no hold-down of it
-        // is over before one from now.
-        let ended = if after.is_some() && age > LATE { now.mono } else { at };
+        // A request may have lain in the network: when it was applied nobody knows but that it was before
+        // now, so its hold-down begins now.
+        let ended = if after.is_some() { now.mono } else { at };
         let acking = self.asked(&Asked::Ack).is_some();
         // What was counted more than an hour before counts no more.
         if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {

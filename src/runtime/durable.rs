@@ -41,8 +41,11 @@ impl Durable {
         if let Some(note) = &opened.note {
             tracing::warn!(state = %config.state.display(), "{note}");
         }
-        let told = sinks.iter().map(|sink| sink.name().clone()).collect();
+        let told: Vec<NotifierName> = sinks.iter().map(|sink| sink.name().clone()).collect();
         let courier = Arc::new(Courier::spawn(opened.store.clone(), sinks, client, wall));
+        if let Some(note) = opened.note.filter(|_| opened.damaged && !told.is_empty()) {
+            begun_anew(config, note, told.clone(), &opened.store, &courier);
+        }
         if !unreadable.is_empty() {
             complain(config, &unreadable, told, &opened.store, &courier);
             courier.set_unreadable(unreadable.into_iter().map(|u| u.notifier).collect());
@@ -79,6 +82,39 @@ pub fn receivers(config: &Config) -> (Vec<Sink>, Vec<Unreadable>) {
     courier::sinks(&config.notifiers, &|name| std::env::var(name).ok())
 }
 
+/// Says that the state was begun anew: what only it knew is forgotten, the drains above all.
+fn begun_anew(config: &Config, note: String, to: Vec<NotifierName>, store: &Store, courier: &Arc<Courier>) {
+    let at = wall();
+    let notice = Notice {
+        id: format!("state-{}-{}", config.settings.instance, at.0),
+        kind: NoticeKind::StoreTrouble,
+        severity: Severity::Critical,
+        at,
+        cluster: config.settings.cluster.clone(),
+        instance: config.settings.instance.clone(),
+        policy: None,
+        incident: None,
+        observe: false,
+        title: "the state file was damaged and is begun anew".into(),
+        why: vec![note],
+        moved: None,
+        timeline: Vec::new(),
+        next: vec!["automatic moves go on; targets drained here count as not drained: drain them again".into()],
+        undo: None,
+        to,
+    };
+    tell(vec![notice], store, courier);
+}
+
+/// Puts notices into the outbox, or sends them without where it cannot be written.
+fn tell(notices: Vec<Notice>, store: &Store, courier: &Arc<Courier>) {
+    let (courier, kept) = (Arc::clone(courier), notices.clone());
+    store.commit(0, JournalEntry { notices, ..JournalEntry::default() }, move |result| match result {
+        Ok(()) => courier.nudge(),
+        Err(_) => courier.direct(kept),
+    });
+}
+
 /// Says which receivers nobody can reach: to the log and, once a day, to those that can be reached.
 fn complain(config: &Config, unreadable: &[Unreadable], to: Vec<NotifierName>, store: &Store, courier: &Arc<Courier>) {
     let at = wall();
@@ -111,12 +147,7 @@ fn complain(config: &Config, unreadable: &[Unreadable], to: Vec<NotifierName>, s
         undo: Some(format!("failoverd notify-test {}", notifier.name)),
         to: to.clone(),
     });
-    let entry = JournalEntry { notices: notices.collect(), ..JournalEntry::default() };
-    let (courier, notices) = (Arc::clone(courier), entry.notices.clone());
-    store.commit(0, entry, move |result| match result {
-        Ok(()) => courier.nudge(),
-        Err(_) => courier.direct(notices),
-    });
+    tell(notices.collect(), store, courier);
 }
 
 /// A store and its courier as a controller's keeper.

@@ -41,6 +41,10 @@ pub enum StoreError {
     Encode(String),
 }
 
+/// Results of SQLite that no disk and no other program can be the reason for.
+const NOT_WHAT_WE_MADE: [i32; 5] =
+    [ffi::SQLITE_ERROR, ffi::SQLITE_SCHEMA, ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_FORMAT];
+
 impl StoreError {
     /// True when the same call may succeed later without a person's hand.
     pub fn is_transient(&self) -> bool {
@@ -63,6 +67,11 @@ impl StoreError {
             | SqlError::InvalidColumnType(..)
             | SqlError::IntegralValueOutOfRange(..)
             | SqlError::Utf8Error(..) => return StoreError::Corrupt { path, detail },
+            // Our statements are right: what they are said to is not what we made.
+            SqlError::SqlInputError { msg, .. } => return StoreError::Corrupt { path, detail: msg.clone() },
+            _ if error.sqlite_error().is_some_and(|e| NOT_WHAT_WE_MADE.contains(&(e.extended_code & 0xff))) => {
+                return StoreError::Corrupt { path, detail };
+            }
             _ => {}
         }
         match error.sqlite_error_code() {

@@ -45,6 +45,8 @@ pub struct Opened {
     pub restored: Restored,
     /// The file was missing, or damaged and moved aside: to be said loudly.
     pub note: Option<String>,
+    /// It was damaged and moved aside: what only it held is forgotten.
+    pub damaged: bool,
 }
 
 /// Opens the state file at `path`, made when missing. A damaged file is moved aside to
@@ -238,7 +240,7 @@ fn start(ready: open::Ready, path: &Path, now: UnixMs) -> Result<Opened, StoreEr
         .map_err(|e| StoreError::Io { path: path.into(), detail: format!("no thread for it: {e}") })?;
     let shared = Shared { path: path.into(), counters, thread: Mutex::new(Some(thread)) };
     let store = Store { requests, shared: Arc::new(shared) };
-    Ok(Opened { store, restored: ready.restored, note: ready.note })
+    Ok(Opened { store, restored: ready.restored, note: ready.note, damaged: ready.damaged })
 }
 
 enum Request {

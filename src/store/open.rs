@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension};
 
 use crate::domain::UnixMs;
 use crate::engine::journal::Restored;
@@ -23,6 +23,9 @@ pub(super) const MIGRATIONS: [&str; 3] = [
 /// `fovd` in ASCII.
 const APPLICATION_ID: i64 = 0x666f_7664;
 
+/// Tables of every version of ours.
+const OURS: [&str; 4] = ["meta", "intents", "transitions", "snapshots"];
+
 /// How long a statement waits for a reader of another process.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,7 @@ pub(super) struct Ready {
     pub conn: Connection,
     pub restored: Restored,
     pub note: Option<String>,
+    pub damaged: bool,
 }
 
 pub(super) fn file(path: &Path, now: UnixMs) -> Result<Ready, StoreError> {
@@ -47,7 +51,7 @@ pub(super) fn file(path: &Path, now: UnixMs) -> Result<Ready, StoreError> {
             let note = fresh.then(|| {
                 format!("no state file at {}: made a new one; brakes and epochs come from the zone", path.display())
             });
-            Ok(Ready { conn, restored, note })
+            Ok(Ready { conn, restored, note, damaged: false })
         }
         Err(StoreError::Corrupt { detail, .. }) => {
             let aside = move_aside(path, now)?;
@@ -58,7 +62,7 @@ pub(super) fn file(path: &Path, now: UnixMs) -> Result<Ready, StoreError> {
                 path.display(),
                 aside.display()
             ));
-            Ok(Ready { conn, restored, note })
+            Ok(Ready { conn, restored, note, damaged: true })
         }
         Err(other) => Err(other),
     }
@@ -68,7 +72,7 @@ pub(super) fn memory(now: UnixMs) -> Result<Ready, StoreError> {
     let path = Path::new(":memory:");
     let mut conn = Connection::open_in_memory().map_err(|e| StoreError::from_sql(path, &e))?;
     bring_up_to_date(&mut conn, path, now)?;
-    Ok(Ready { conn, restored: Restored::default(), note: None })
+    Ok(Ready { conn, restored: Restored::default(), note: None, damaged: false })
 }
 
 pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
@@ -104,11 +108,15 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, now: UnixMs) -> Result<(
     let (found, _) = version(conn, path)?;
     // SQLite opens a file it may not write without a word; say it now, not at the first commit.
     if conn.is_readonly(MAIN_DB).map_err(sql)? {
+        if fs::OpenOptions::new().write(true).open(path).is_ok() {
+            // Nothing keeps us from writing but a byte of its own header, which we never set.
+            return Err(corrupt(path, "its header forbids to write it"));
+        }
         return Err(StoreError::ReadOnly { path: path.into(), detail: "opened read-only".into() });
     }
     let verdict: String = conn.pragma_query_value(None, "quick_check", |r| r.get(0)).map_err(sql)?;
     if verdict != "ok" {
-        return Err(StoreError::Corrupt { path: path.into(), detail: first_line(&verdict) });
+        return Err(corrupt(path, &first_line(&verdict)));
     }
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(sql)?;
     conn.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
@@ -121,6 +129,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, now: UnixMs) -> Result<(
     }
     // A real write: whether the disk takes one is known before anything depends on it.
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('opened_at', ?1)", [now.to_string()]).map_err(sql)?;
+    note_version(conn, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)).map_err(sql)?;
     rows::prune(conn, now).map_err(sql)
 }
 
@@ -129,10 +138,27 @@ fn migrate(conn: &mut Connection, number: i64, migration: &str) -> rusqlite::Res
     tx.execute_batch(migration)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", number)?;
+    note_version(&tx, number)?;
     tx.commit()
 }
 
-/// (version found, version known); refuses a newer one and another program's file.
+/// The version once more, where one damaged byte of the header does not reach it.
+fn note_version(conn: &Connection, number: i64) -> rusqlite::Result<()> {
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?1)", [number.to_string()]).map(drop)
+}
+
+/// What the file says of its version beside its header; nothing in a file that was made before it was noted.
+fn noted_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let known: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |r| r.get(0))?;
+    if known == 0 {
+        return Ok(None);
+    }
+    let noted = conn.query_row("SELECT value FROM meta WHERE key = 'version'", [], |r| r.get::<_, String>(0));
+    Ok(noted.optional()?.and_then(|text| text.parse().ok()))
+}
+
+/// (version found, version known); refuses a newer one and another program's file. A header that
+/// says either of a file that is ours by its content is damaged.
 fn version(conn: &Connection, path: &Path) -> Result<(i64, i64), StoreError> {
     let sql = |e| StoreError::from_sql(path, &e);
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -140,7 +166,20 @@ fn version(conn: &Connection, path: &Path) -> Result<(i64, i64), StoreError> {
     let app: i64 = conn.pragma_query_value(None, "application_id", |r| r.get(0)).map_err(sql)?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql)?;
     if app != APPLICATION_ID && (app != 0 || found != 0 || tables != 0) {
+        let ours: i64 = conn
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN (?1, ?2, ?3, ?4)",
+                OURS,
+                |r| r.get(0),
+            )
+            .map_err(sql)?;
+        if ours == 4 {
+            return Err(corrupt(path, "its header names another program, its tables are ours"));
+        }
         return Err(StoreError::NotOurs { path: path.into() });
+    }
+    if let Some(noted) = noted_version(conn).map_err(sql)?.filter(|noted| *noted != found) {
+        return Err(corrupt(path, &format!("its header says version {found}, its content {noted}")));
     }
     if !(0..=known).contains(&found) {
         return Err(StoreError::Newer { path: path.into(), found, known });
@@ -173,6 +212,10 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+fn corrupt(path: &Path, detail: &str) -> StoreError {
+    StoreError::Corrupt { path: path.into(), detail: detail.into() }
 }
 
 fn cannot_open(path: &Path, detail: &str) -> StoreError {

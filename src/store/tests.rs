@@ -306,6 +306,24 @@ fn any_single_flipped_bit_ends_in_a_working_store_or_a_clear_refusal() {
 }
 
 #[test]
+fn a_header_that_denies_what_the_file_is_means_damage_and_a_start_all_the_same() {
+    let (_dir, path) = scratch();
+    open(&path, NOW).unwrap().store.close();
+    let whole = fs::read(&path).unwrap();
+    // Writable, form, version, whose: one bit of each byte that says it.
+    for (at, bit) in [(18, 0), (18, 7), (47, 0), (47, 3), (60, 4), (62, 7), (63, 0), (63, 1), (63, 2), (68, 0), (71, 7)]
+    {
+        let (_dir, path) = scratch();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << bit;
+        fs::write(&path, &bytes).unwrap();
+        let opened = open(&path, NOW).unwrap_or_else(|e| panic!("bit {bit} of byte {at}: {e}"));
+        assert!(opened.damaged && opened.note.unwrap().contains("moved aside"), "bit {bit} of byte {at}");
+        opened.store.close();
+    }
+}
+
+#[test]
 fn a_newer_version_and_another_programs_database_are_refused_and_left_alone() {
     let cases = [
         ("PRAGMA application_id = 0x666f7664; PRAGMA user_version = 99; CREATE TABLE t (x)", "version 99"),

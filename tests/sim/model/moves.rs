@@ -287,10 +287,11 @@ impl World {
         (0u8..).zip(&self.controllers).map(of).fold(0, |sum, bits| sum | bits)
     }
 
-    /// Attempts on their way that replace nothing.
+    /// Attempts on their way, or of open outcome, that replace nothing.
     fn open_over_nothing(&self) -> u64 {
-        let parts = self.net.iter().flat_map(Request::parts).filter(|part| part.before == Standing::NOTHING);
-        parts.fold(0, |sum, part| sum | bit(part.after().attempt))
+        let writes = self.controllers.iter().flat_map(|c| c.side.iter().filter_map(|s| s.write.as_ref()));
+        let parts = self.net.iter().flat_map(Request::parts).chain(writes.map(|w| &w.part));
+        parts.filter(|part| part.before == Standing::NOTHING).fold(0, |sum, part| sum | bit(part.after().attempt))
     }
 
     fn next_attempt(&mut self, i: u8) -> Attempt {

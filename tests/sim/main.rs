@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod model;
+#[cfg(feature = "seeded-bugs")]
+mod mutants;
 mod properties;
 mod simulator;
 

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 pub use check::{Broken, Invariant};
+pub use scene::Flavour;
 use scene::Scene;
 use world::{Counts, Due, World};
 
@@ -63,14 +64,17 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
+/// Threads that run seeds side by side.
+pub fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(number("SIM_JOBS", 64) as usize)
+}
+
 /// Seeds of a range, side by side on all cores; the first that breaks, if any does.
 fn all(seeds: std::ops::Range<u64>, hours: u64) -> (u64, u64, Counts, Option<(u64, Broken)>) {
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new((0u64, 0u64, Counts::default(), None::<(u64, Broken)>));
-    let cores =
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(number("SIM_JOBS", 64) as usize);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..jobs() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);

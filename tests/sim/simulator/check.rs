@@ -101,6 +101,8 @@ pub struct Checker {
     pub seen: Vec<Seen>,
     /// Attempts that were told not to have been applied.
     pub denied: BTreeMap<String, &'static str>,
+    /// Attempts that were applied, and at which policy, unless somebody else laid hands on it since.
+    pub stood: BTreeMap<String, usize>,
     /// Highest epoch applied at each record since somebody else laid hands on it.
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
@@ -123,6 +125,7 @@ impl Checker {
             fences: BTreeMap::new(),
             seen: (0..instances).map(|_| Seen::default()).collect(),
             denied: BTreeMap::new(),
+            stood: BTreeMap::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
             held: vec![0; scene.policies.len()],
@@ -173,6 +176,7 @@ impl Checker {
     pub fn tamper(&mut self, policy: usize, now: u64) {
         self.tampered[policy] = now;
         self.held[policy] = now;
+        self.stood.retain(|_, of| *of != policy);
         self.heights[policy].fill(0);
         self.moves[policy].clear();
     }
@@ -201,6 +205,9 @@ impl Checker {
                     let log = &mut seen.probes[n][probed.target.index()];
                     // An older start tells of a past already judged.
                     if log.back().is_some_and(|last| probed.started < last.started) {
+                        continue;
+                    }
+                    if up.is_none() && log.back().is_some_and(|last| last.up.is_none()) {
                         continue;
                     }
                     if log.len() == 96 {
@@ -328,6 +335,19 @@ impl Checker {
                         IntentOutcome::Expired => Some("expired"),
                         IntentOutcome::NotSent { .. } => Some("not sent"),
                     };
+                    // Lost may have stood, and been replaced by what stands now.
+                    let stands = match outcome {
+                        IntentOutcome::Lost { to } => *to == intent.id.0,
+                        _ => self.stood.contains_key(&intent.id.0),
+                    };
+                    if let Some(word) = word
+                        && stands
+                    {
+                        return Err((
+                            Invariant::I11,
+                            format!("{} {} is told {word} and was applied", intent.policy, intent.kind),
+                        ));
+                    }
                     if let Some(word) = word {
                         self.denied.insert(intent.id.0.clone(), word);
                     }
@@ -343,6 +363,9 @@ impl Checker {
             let seen = &self.seen[i];
             if why.starts_with("INSYNC") && seen.insync[n].is_none() {
                 return Err((Invariant::I9, format!("{}: says INSYNC, which nobody told it", notice.title)));
+            }
+            if !["INSYNC only", "authoritative server", "read back"].iter().any(|proof| why.contains(proof)) {
+                return Err((Invariant::I9, format!("{}: proven by {why}", notice.title)));
             }
             let zone = &zones[self.zones[n]];
             let change = entry.intents.iter().chain(&one.disk.intents).find(|x| {

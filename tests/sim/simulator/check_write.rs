@@ -71,6 +71,11 @@ impl Checker {
             self.seen[i].reading.insert((n, *record));
         }
         let ApiCall::Write { batch, changes, .. } = call else { return Ok(()) };
+        let made = changes.iter().position(|c| c.op != ChangeOp::Delete);
+        let deleted = changes.iter().rposition(|c| c.op == ChangeOp::Delete);
+        if made.zip(deleted).is_some_and(|(made, deleted)| made < deleted) {
+            return Err((Invariant::I1, "a set is made before the fences of the batch are deleted".into()));
+        }
         if one.mode != Mode::Active {
             return Err((Invariant::I14, "an observing instance writes".into()));
         }
@@ -142,6 +147,9 @@ impl Checker {
                 let text = format!("{kind} over a record that was read as foreign or absent: {:?}", read.sets);
                 return Err((Invariant::I2, text));
             }
+        }
+        if kind == Kind::Repair && policy.failover.drift == Drift::Alert {
+            return Err((Invariant::I12, format!("{}: a repair that is to be a person's", policy.id)));
         }
         if kind == Kind::Repair {
             return Ok(());
@@ -309,6 +317,7 @@ impl Checker {
                 return Err((Invariant::I1, format!("{name}: epoch {epoch} after {height} was applied")));
             }
             *height = epoch;
+            self.stood.insert(value.attempt.clone(), n);
             if let Some(word) = self.denied.get(&value.attempt)
                 && self.tampered[n] < signed
             {

@@ -44,7 +44,8 @@ impl World {
         self.no_open_intent()?;
         self.a_dead_active_is_left()?;
         self.failback_happens()?;
-        self.everything_is_rebuilt()
+        self.everything_is_rebuilt()?;
+        self.a_hand_works_under_a_freeze()
     }
 
     /// What a person does after a bad day: adopt what is in trouble, unfreeze, acknowledge.
@@ -220,6 +221,30 @@ impl World {
             if !self.is_fine(n, hand) {
                 let state = self.state(n);
                 self.fail(Invariant::L4, || format!("policy {n} is not known again: {state}"));
+            }
+        }
+        self.run(self.now)
+    }
+
+    /// I12: a person moves the record although everything is frozen.
+    fn a_hand_works_under_a_freeze(&mut self) -> Result<(), Broken> {
+        let hand = self.hand();
+        self.command(hand, CommandKind::Freeze, None);
+        self.run(self.now + MINUTE)?;
+        let mut wanted = Vec::new();
+        for n in 0..self.scene.policies.len() {
+            let published = self.published(n);
+            let Some(t) = (0..self.scene.policies[n].targets.len()).find(|t| !published.contains(t)) else { continue };
+            self.command(hand, CommandKind::Force { to: Members::one(TargetIdx(t as u32)) }, Some(n));
+            wanted.push((n, t));
+        }
+        self.run(self.now + MINUTE)?;
+        for (n, t) in wanted {
+            if self.published(n) != [t] {
+                let state = self.state(n);
+                self.fail(Invariant::I12, || {
+                    format!("policy {n} was forced to {t} under a freeze and is not there: {state}")
+                });
             }
         }
         self.run(self.now)

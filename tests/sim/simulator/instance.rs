@@ -1,12 +1,13 @@
 //! One controller as its machine sees it: the engine, what it keeps on disk, its clocks and its
 //! links. It decides nothing; the world feeds it events and carries out its actions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use failoverd::domain::{FleetSettings, InstanceName, Now, Policy, PolicyId, PolicyIdx, Tick, UnixMs};
+use failoverd::domain::{Epoch, FleetSettings, InstanceName, Now, Policy, PolicyId, PolicyIdx, Tick, UnixMs};
 use failoverd::engine::action::Action;
-use failoverd::engine::intent::{Intent, IntentId};
+use failoverd::engine::intent::{Intent, IntentId, IntentOutcome, Kind};
 use failoverd::engine::journal::{JournalEntry, PolicySnapshot, Restored};
+use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::{Fleet, Mode, next_deadline};
 
 use super::truth::Links;
@@ -49,6 +50,8 @@ pub struct Disk {
     pub snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     /// In the order in which they were first written.
     pub intents: Vec<Intent>,
+    /// Moves that people are told of, by policy and epoch.
+    pub told: BTreeSet<(PolicyId, Epoch)>,
 }
 
 impl Disk {
@@ -62,6 +65,14 @@ impl Disk {
 
     /// One transaction. The error: an intent would have a second outcome (the store refuses that too).
     pub fn commit(&mut self, entry: JournalEntry) -> Result<(), String> {
+        for notice in &entry.notices {
+            if let (NoticeKind::Moving | NoticeKind::Forced, Some(policy), Some(moved)) =
+                (notice.kind, &notice.policy, &notice.moved)
+                && !notice.observe
+            {
+                self.told.insert((policy.clone(), moved.epoch));
+            }
+        }
         for intent in entry.intents {
             match self.intents.iter_mut().rev().find(|i| i.id == intent.id) {
                 Some(old) if old.outcome.is_some() && old.outcome != intent.outcome => {
@@ -79,11 +90,27 @@ impl Disk {
                 n += 1;
                 i.outcome.is_none() || n > open_or_new
             });
+            let kept: BTreeSet<(PolicyId, Epoch)> = self.intents.iter().map(|i| (i.policy.clone(), i.epoch)).collect();
+            self.told.retain(|told| kept.contains(told));
         }
         for snapshot in entry.snapshots {
             self.snapshots.insert(snapshot.policy.clone(), snapshot);
         }
         Ok(())
+    }
+
+    /// A move that was made and of which nobody is told, or the other way round.
+    pub fn torn(&self) -> Option<String> {
+        let moved = |i: &&Intent| {
+            let applied = matches!(i.outcome, Some(IntentOutcome::Committed | IntentOutcome::AppliedSyncUnknown));
+            i.kind.publishes() && i.kind != Kind::Adopt && (i.change_id.is_some() || applied)
+        };
+        let moved: BTreeMap<(PolicyId, Epoch), &Intent> =
+            self.intents.iter().filter(moved).map(|i| ((i.policy.clone(), i.epoch), i)).collect();
+        let untold =
+            moved.iter().find(|(at, _)| !self.told.contains(at)).map(|(_, i)| format!("nobody is told of {i:?}"));
+        let unmade = self.told.iter().find(|at| !moved.contains_key(at));
+        untold.or_else(|| unmade.map(|at| format!("people are told of a move that is not on the disk: {at:?}")))
     }
 
     fn restored(&self) -> Restored {

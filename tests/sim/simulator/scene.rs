@@ -28,6 +28,13 @@ pub enum Flavour {
 const FLAVOURS: [Flavour; 6] =
     [Flavour::Mixed, Flavour::Provider, Flavour::Process, Flavour::Sight, Flavour::Hands, Flavour::Targets];
 
+impl Flavour {
+    /// Every sixth seed has the same.
+    pub fn of(seed: u64) -> Flavour {
+        FLAVOURS[(seed % FLAVOURS.len() as u64) as usize]
+    }
+}
+
 pub struct Scene {
     pub flavour: Flavour,
     /// Mean time between two disturbances, milliseconds.
@@ -48,7 +55,7 @@ pub struct Scene {
 impl Scene {
     pub fn of(seed: u64) -> Scene {
         let mut rng = Rng::new(seed.wrapping_mul(2).wrapping_add(1));
-        let flavour = FLAVOURS[(seed % FLAVOURS.len() as u64) as usize];
+        let flavour = Flavour::of(seed);
         let regions: Vec<RegionName> = ["use1", "euw1", "aps1", "saw1"][..rng.within(2, 4) as usize]
             .iter()
             .map(|name| RegionName::new(name).unwrap())
@@ -59,7 +66,13 @@ impl Scene {
             .collect();
         // One policy, as most people have; a handful; seldom enough of them for the fleet's brakes.
         let count = rng.weighted(&[(50, 1), (35, 3), (15, 6)]);
-        let policies = (0..count).map(|n| policy(&mut rng, n, &zones, &regions)).collect();
+        let mut policies: Vec<Policy> = (0..count).map(|n| policy(&mut rng, n, &zones, &regions)).collect();
+        if flavour == Flavour::Sight && rng.percent(40) {
+            // Who decides in a second must not take a witness's word of before.
+            for check in policies.iter_mut().flat_map(|p| &mut p.targets).map(|t| &mut t.check) {
+                (check.fall, check.rise, check.confirm) = (check.fall.min(2), 1, Duration::ZERO);
+            }
+        }
         let witnesses = rng.weighted(&[(70, 3), (15, 0), (15, 1)]);
         let settings = settings(&mut rng, witnesses, &regions);
         Scene {

@@ -33,6 +33,7 @@ enum What {
     EverythingDies,
     CutOff,
     NoRoute,
+    NoRouteTo,
     RegionCut,
     WitnessesGone,
     NoApi,
@@ -68,6 +69,7 @@ const COMMON: &[(u64, What)] = &[
     (1, What::EverythingDies),
     (3, What::CutOff),
     (1, What::NoRoute),
+    (1, What::NoRouteTo),
     (2, What::RegionCut),
     (2, What::WitnessesGone),
     (2, What::NoApi),
@@ -122,6 +124,7 @@ fn more(flavour: Flavour) -> &'static [(u64, What)] {
             (10, What::RegionCut),
             (10, What::WitnessesGone),
             (8, What::NoRoute),
+            (8, What::NoRouteTo),
             (8, What::EverythingDies),
             (10, What::TargetDies),
         ],
@@ -218,6 +221,13 @@ impl World {
                 links.no_route = true;
                 links.no_api = true;
             }),
+            What::NoRouteTo => {
+                let region = self.fate.pick(&self.scene.regions).clone();
+                let soon = self.now + self.fate.within(8_000, 20_000);
+                self.cut(i, soon, |links| {
+                    links.no_route_to.insert(region);
+                });
+            }
             What::RegionCut => {
                 let region = self.fate.pick(&self.scene.regions).clone();
                 self.cut(i, end, |links| {
@@ -227,6 +237,13 @@ impl World {
             What::WitnessesGone => {
                 let gone = self.fate.within(1, 3) as usize;
                 self.cut(i, end, |links| links.witnesses_gone = gone);
+                if self.scene.flavour == Flavour::Sight && self.fate.percent(50) {
+                    // Before the next calm round tells that they are gone.
+                    let at = self.now + self.fate.within(0, 15_000);
+                    let t = self.some_target(n);
+                    self.due(at, Due::Trouble(Trouble::Life(n, t, Life::Dead(DEATHS[0]))));
+                    self.due(at + lasts, Due::Trouble(Trouble::Life(n, t, Life::Up)));
+                }
             }
             What::NoApi => self.cut(i, end, |links| links.no_api = true),
             What::Deaf => self.cut(i, end, |links| links.deaf = true),

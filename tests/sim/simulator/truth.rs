@@ -40,6 +40,8 @@ pub struct Links {
     pub black_hole: bool,
     /// The machine has no route: a probe tells that at once.
     pub no_route: bool,
+    /// Regions the machine has no route to; a probe tells that at once.
+    pub no_route_to: BTreeSet<RegionName>,
     /// Regions that cannot be reached from here.
     pub cut: BTreeSet<RegionName>,
     /// The provider's API cannot be reached.
@@ -62,7 +64,7 @@ pub fn probe(
     now: u64,
     rng: &mut Rng,
 ) -> (Outcome, u64) {
-    if links.no_route {
+    if links.no_route || links.no_route_to.contains(region) {
         return (Outcome::Unknown(UnknownReason::NoRoute), 1);
     }
     if links.black_hole || links.cut.contains(region) || (loss > 0 && rng.next() % 1000 < loss) {

@@ -476,6 +476,9 @@ impl World {
                 self.fail(Invariant::I11, || format!("a second outcome: {text}"));
             }
         }
+        if let Some(text) = self.instances[i].disk.torn() {
+            self.fail(Invariant::I11, || text);
+        }
         let one = &mut self.instances[i];
         one.pending.clear();
         one.fleet = None;

@@ -264,11 +264,13 @@ impl World {
                 self.left.deletes -= 1;
                 self.zone.fence[usize::from(p)] = Standing::NOTHING;
                 // A write over no fence finds none again.
-                self.told.excused |= self.open_over_nothing();
+                self.told.excused |= self.open_over(Standing::NOTHING);
             }
             Act::Spoil(p) => {
                 self.left.spoils -= 1;
                 self.zone.fence[usize::from(p)] = Standing::SPOILED;
+                // The same bytes as the first time.
+                self.told.excused |= self.open_over(Standing::SPOILED);
             }
         }
         self.net.sort_unstable();
@@ -287,11 +289,11 @@ impl World {
         (0u8..).zip(&self.controllers).map(of).fold(0, |sum, bits| sum | bits)
     }
 
-    /// Attempts on their way, or of open outcome, that replace nothing.
-    fn open_over_nothing(&self) -> u64 {
+    /// Attempts on their way, or of open outcome, that replace what a person just put there.
+    fn open_over(&self, standing: Standing) -> u64 {
         let writes = self.controllers.iter().flat_map(|c| c.side.iter().filter_map(|s| s.write.as_ref()));
         let parts = self.net.iter().flat_map(Request::parts).chain(writes.map(|w| &w.part));
-        parts.filter(|part| part.before == Standing::NOTHING).fold(0, |sum, part| sum | bit(part.after().attempt))
+        parts.filter(|part| part.before == standing).fold(0, |sum, part| sum | bit(part.after().attempt))
     }
 
     fn next_attempt(&mut self, i: u8) -> Attempt {

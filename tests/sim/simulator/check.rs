@@ -67,6 +67,8 @@ pub struct Seen {
     pub witnesses: Vec<(Option<Tick>, Option<bool>)>,
     /// The last reading of each record.
     pub reads: Vec<Vec<Option<RecordRead>>>,
+    /// When each policy was first read in this run.
+    pub first_read: Vec<Option<u64>>,
     /// The last questions to every server: when, what all said, and whether one said something else.
     pub asked: Vec<Option<Asked>>,
     /// Direct probes of the published address since the last accepted write: failures in a row, last.
@@ -110,8 +112,8 @@ pub struct Checker {
     /// When a fence last began to say `frozen` or `forced`, and when a person last lifted it.
     pub held: Vec<u64>,
     pub lifted: Vec<u64>,
-    /// Forward automatic moves of each policy that count.
-    pub moves: Vec<Vec<u64>>,
+    /// Forward automatic moves of each policy that count: when decided, by true time, and when applied.
+    pub moves: Vec<Vec<(u64, u64)>>,
     /// How far wall clocks were apart at most, milliseconds.
     pub skew: u64,
 }
@@ -152,11 +154,20 @@ impl Checker {
     pub fn started(&mut self, i: usize, one: &Instance) {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
-        let frozen = |p: &Policy| one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
+        // What a person lifted since, at whichever instance, is no freeze any more.
+        let lifted = |p: &Policy| {
+            let n = policies.iter().position(|x| x.id == p.id).unwrap_or(0);
+            super::instance::WALL + self.lifted[n]
+        };
+        let frozen = |p: &Policy| {
+            let freeze = one.disk.snapshots.get(&p.id).and_then(|s| s.frozen.as_ref());
+            freeze.is_some_and(|f| f.since.0 > lifted(p) || self.lifted.iter().all(|at| *at == 0))
+        };
         self.seen[i] = Seen {
             probes: policies.iter().map(|p| vec![VecDeque::new(); p.targets.len()]).collect(),
             witnesses: vec![(None, None); one.settings.witnesses.len()],
             reads: policies.iter().map(|p| vec![None; p.records.len()]).collect(),
+            first_read: vec![None; policies.len()],
             asked: vec![None; policies.len()],
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
@@ -229,6 +240,7 @@ impl Checker {
                 if let Some(n) = number(seen, policy)
                     && seen.reading.remove(&(n, *record))
                 {
+                    seen.first_read[n].get_or_insert(now);
                     seen.reads[n][*record as usize] = Some(read.clone());
                 }
             }
@@ -387,7 +399,8 @@ impl Checker {
                     return Err((Invariant::I9, text));
                 }
             }
-            if why.contains("probe of") && !seen.by_name[n].values().all(|(_, up)| *up) {
+            let to = |t: &TargetIdx| moved.to.targets.contains(&self.policies[n].targets[t.index()].name);
+            if why.contains("probe of") && !seen.by_name[n].iter().filter(|(t, _)| to(t)).all(|(_, (_, up))| *up) {
                 return Err((Invariant::I9, format!("{}: says a probe that was not up", notice.title)));
             }
         }

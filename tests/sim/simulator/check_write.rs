@@ -386,18 +386,23 @@ impl Checker {
         }
         let failover = &self.policies[n].failover;
         let slack = self.skew + 3_000;
+        // A process that first read the record after the last move knows when that was decided, not when
+        // it was applied.
+        let writer = ["a", "b", "c"].iter().position(|name| new.instance.as_str() == *name);
+        let first_read = writer.and_then(|i| self.seen.get(i)?.first_read.get(n).copied().flatten());
         let moves = &mut self.moves[n];
-        moves.retain(|at| at + HOUR > now);
+        moves.retain(|(_, at)| at + HOUR > now);
         if kind != Kind::Rollback {
             let hold_down = failover.hold_down.as_millis() as u64;
-            if let Some(last) = moves.last()
+            if let Some((decided, applied)) = moves.last()
+                && let last = if first_read.is_some_and(|at| at <= *applied) { applied } else { decided }
                 && signed + slack < last + hold_down
             {
                 let text =
                     format!("{kind} {}ms after the last move, hold-down {hold_down}ms", signed - last.min(&signed));
                 return Err((Invariant::I7, text));
             }
-            let recent = moves.iter().filter(|at| **at + HOUR > now + slack).count();
+            let recent = moves.iter().filter(|(_, at)| at + HOUR > now + slack).count();
             // Locked out, one kind of move stays open; a freeze in the fence hides a lock-out, a move shows it again.
             let locked = old.into_iter().chain([new]).any(|v| v.mode == FenceMode::Locked);
             if recent + 2 > failover.flap_budget as usize && !locked && self.skew < HOUR / 2 {
@@ -405,7 +410,7 @@ impl Checker {
                 return Err((Invariant::I7, text));
             }
         }
-        moves.push(now);
+        moves.push((new.written.0.saturating_sub(super::instance::WALL).min(now), now));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use failoverd::domain::{Epoch, FleetSettings, InstanceName, Now, Policy, PolicyI
 use failoverd::engine::action::Action;
 use failoverd::engine::intent::{Intent, IntentId, IntentOutcome, Kind};
 use failoverd::engine::journal::{JournalEntry, PolicySnapshot, Restored};
-use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::notice::{Notice, NoticeKind};
 use failoverd::engine::{Fleet, Mode, next_deadline};
 
 use super::truth::Links;
@@ -52,6 +52,8 @@ pub struct Disk {
     pub intents: Vec<Intent>,
     /// Moves that people are told of, by policy and epoch.
     pub told: BTreeSet<(PolicyId, Epoch)>,
+    /// Those that people were told of by network, when the disk took nothing.
+    spoken: BTreeSet<(PolicyId, Epoch)>,
 }
 
 impl Disk {
@@ -63,16 +65,14 @@ impl Disk {
         self.intents.iter().filter(|i| i.outcome.is_none())
     }
 
+    /// The disk took nothing of it; its notices were sent all the same.
+    pub fn refuse(&mut self, entry: &JournalEntry) {
+        self.spoken.extend(moves_told(entry));
+    }
+
     /// One transaction. The error: an intent would have a second outcome (the store refuses that too).
     pub fn commit(&mut self, entry: JournalEntry) -> Result<(), String> {
-        for notice in &entry.notices {
-            if let (NoticeKind::Moving | NoticeKind::Forced, Some(policy), Some(moved)) =
-                (notice.kind, &notice.policy, &notice.moved)
-                && !notice.observe
-            {
-                self.told.insert((policy.clone(), moved.epoch));
-            }
-        }
+        self.told.extend(moves_told(&entry));
         for intent in entry.intents {
             match self.intents.iter_mut().rev().find(|i| i.id == intent.id) {
                 Some(old) if old.outcome.is_some() && old.outcome != intent.outcome => {
@@ -107,8 +107,10 @@ impl Disk {
         };
         let moved: BTreeMap<(PolicyId, Epoch), &Intent> =
             self.intents.iter().filter(moved).map(|i| ((i.policy.clone(), i.epoch), i)).collect();
-        let untold =
-            moved.iter().find(|(at, _)| !self.told.contains(at)).map(|(_, i)| format!("nobody is told of {i:?}"));
+        let untold = moved
+            .iter()
+            .find(|(at, _)| !self.told.contains(at) && !self.spoken.contains(at))
+            .map(|(_, i)| format!("nobody is told of {i:?}"));
         let unmade = self.told.iter().find(|at| !moved.contains_key(at));
         untold.or_else(|| unmade.map(|at| format!("people are told of a move that is not on the disk: {at:?}")))
     }
@@ -116,6 +118,11 @@ impl Disk {
     fn restored(&self) -> Restored {
         Restored { snapshots: self.snapshots.values().cloned().collect(), open_intents: self.open().cloned().collect() }
     }
+}
+
+fn moves_told(entry: &JournalEntry) -> impl Iterator<Item = (PolicyId, Epoch)> {
+    let tells = |n: &&Notice| matches!(n.kind, NoticeKind::Moving | NoticeKind::Forced) && !n.observe;
+    entry.notices.iter().filter(tells).filter_map(|n| Some((n.policy.clone()?, n.moved.as_ref()?.epoch)))
 }
 
 impl Instance {

@@ -455,6 +455,7 @@ impl World {
         let works = self.instances[i].store_works;
         let Some((seq, entry)) = self.instances[i].pending.pop_front() else { return };
         if !works {
+            self.instances[i].disk.refuse(&entry);
             return self.feed(i, Event::StoreFailed { seq, error: "disk full".into() });
         }
         if let Err(text) = self.instances[i].disk.commit(entry) {

@@ -66,7 +66,8 @@ impl World {
                 let Some(zone) = self.zones.iter().position(|z| z.id == zone) else {
                     return self.fail(Invariant::I2, || "a write to a zone that does not exist".into());
                 };
-                let sent = Sent { i, run, batch, zone, changes, signed: self.now, answer_after: None };
+                let sent =
+                    Sent { i, run, batch, zone, changes, signed: self.now, answer_after: None, again_after: None };
                 self.send(sent);
             }
             read => {
@@ -107,9 +108,8 @@ impl World {
                 self.due(given_up, Due::To(i, run, answer(WriteAnswer::Ambiguous("connection reset".into()))));
             }
             Some(Fate::Twice(after)) => {
-                let again = Sent { changes: sent.changes.clone(), ..sent };
-                self.due(self.now + after.max(there + 1), Due::Write(Box::new(again)));
-                self.due(at, Due::Write(Box::new(Sent { answer_after: Some(back), ..sent })));
+                let twice = Sent { answer_after: Some(back), again_after: Some(after), ..sent };
+                self.due(at, Due::Write(Box::new(twice)));
             }
             Some(Fate::ServerError(done)) => {
                 if done {
@@ -130,7 +130,7 @@ impl World {
     }
 
     pub fn write_arrives(&mut self, sent: Sent) {
-        let Sent { i, run, batch, zone, changes, signed, answer_after } = sent;
+        let Sent { i, run, batch, zone, changes, signed, answer_after, again_after } = sent;
         let insync = self.rng.within(SYNC.0, SYNC.1);
         let answer = if self.now > signed + SIGNATURE_LIFE {
             WriteAnswer::Refused { code: RefusedCode::Credentials, message: "the signature has expired".into() }
@@ -154,6 +154,10 @@ impl World {
         };
         self.say(|| format!("PROVIDER {changes:?} -> {answer:?}"));
         self.trace.hash(format_args!("{answer:?}"));
+        if let (Some(after), WriteAnswer::Accepted { .. }) = (again_after, &answer) {
+            let copy = Sent { i, run, batch, zone, changes, signed, answer_after: None, again_after: None };
+            self.due(self.now + after, Due::Write(Box::new(copy)));
+        }
         if let Some(after) = answer_after {
             self.due(self.now + after, Due::To(i, run, Box::new(Event::Answered { batch, answer })));
         }

@@ -57,6 +57,8 @@ pub struct Sent {
     pub signed: u64,
     /// Its answer reaches the sender after so long; `None`: never.
     pub answer_after: Option<u64>,
+    /// It comes once more so much later, when it was not refused: a refusal is final.
+    pub again_after: Option<u64>,
 }
 
 struct Slot {

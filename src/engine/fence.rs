@@ -14,7 +14,7 @@ use super::zone::{LiveSet, RecordRead};
 /// TTL of every fence, seconds.
 pub const FENCE_TTL: u32 = 60;
 
-/// A repaired fence believes no broken value that claims a higher epoch.
+/// No value is believed that claims this epoch or a higher one: it could not be counted up for ever.
 const EPOCH_LIMIT: u64 = 1 << 48;
 
 /// Longest value: one TXT string (RFC 1035 3.3).
@@ -139,8 +139,12 @@ impl FenceValue {
         let (cluster, instance) = need("o")?.split_once('/').ok_or("its `o=` is not cluster/instance")?;
         let kind = need("k")?;
         let mode = need("m")?;
+        let epoch = number("e")?;
+        if epoch >= EPOCH_LIMIT {
+            return Err(format!("its `e={epoch}` is higher than any epoch that was ever written"));
+        }
         Ok(FenceValue {
-            epoch: Epoch(number("e")?),
+            epoch: Epoch(epoch),
             policy: PolicyId::new(need("p")?).map_err(|e| e.to_string())?,
             cluster: ClusterName::new(cluster).map_err(|e| e.to_string())?,
             instance: InstanceName::new(instance).map_err(|e| e.to_string())?,
@@ -400,6 +404,13 @@ pub fn target_token(names: &[&str]) -> String {
     format!("x-{}", super::ids::short_hash(&parts, 12))
 }
 
+/// Whether [`target_token`] can have made it. What else stands in a `to=` is read, and not written again: it may
+/// not fit into a value or need escapes, and such a write would be refused.
+pub fn is_target_token(text: &str) -> bool {
+    text.len() <= MAX_TOKEN
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/:-".contains(&b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,6 +465,8 @@ mod tests {
             (vec![txt(&["\"hello\""])], "no `v=`"),
             (vec![txt(&["\"v=1 e=x p=web o=a/b\""])], "no `k=`"),
             (vec![txt(&[&ok.replace("e=42", "e=-1")])], "`e=` is not a number"),
+            (vec![txt(&[&ok.replace("e=42", "e=281474976710656")])], "higher than any epoch that was ever written"),
+            (vec![txt(&[&ok.replace("e=42", "e=18446744073709551615")])], "higher than any epoch"),
             (vec![txt(&[&ok.replace("m=auto", "m=odd")])], "mode `odd` is unknown"),
             (vec![txt(&["\"open"])], "not a quoted text"),
         ];

@@ -4,7 +4,7 @@
 use crate::domain::{ClusterName, Epoch, Health, Members, PolicyId, Tick, UnixMs};
 
 use super::event::CommandReply;
-use super::fence::{Damage, Fence, FenceKind, FenceMode, FenceValue, fence_name};
+use super::fence::{Damage, Fence, FenceKind, FenceMode, FenceValue, fence_name, is_target_token};
 use super::hand::{Asked, Hand};
 use super::intent::Kind;
 use super::journal::TransitionKind;
@@ -73,8 +73,8 @@ pub(super) fn grounds(
     let mut grounds = Vec::new();
     for ((name, read), fence) in p.policy.records.iter().zip(&p.live.reads).zip(&p.live.fences) {
         let standing_to = match fence.ours() {
-            Some((value, _)) => value.to.clone(),
-            None => p.published().map(|m| token_of(&p.policy, m)).unwrap_or_default(),
+            Some((value, _)) if is_target_token(&value.to) => value.to.clone(),
+            _ => p.published().map(|m| token_of(&p.policy, m)).unwrap_or_default(),
         };
         let after = FenceValue {
             epoch,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use failoverd::domain::*;
 use failoverd::engine::event::ServerAnswer;
+use failoverd::engine::fence::{MAX_VALUE, unquote};
 use failoverd::engine::zone::*;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,11 @@ impl Zone {
             }
             if c.op != ChangeOp::Delete {
                 self.check_neighbours(&sets, &c.name, &set)?;
+                // Of our own texts only one string stands in a value, and no string is longer (RFC 1035 3.3).
+                let bad = |v: &String| set.rtype == "TXT" && unquote(v).is_none_or(|text| text.len() > MAX_VALUE);
+                if set.values.iter().any(bad) {
+                    return Err(format!("{} TXT: InvalidCharacterString", c.name));
+                }
             }
             match c.op {
                 ChangeOp::Delete => match sets.remove(&key) {

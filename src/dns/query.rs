@@ -28,6 +28,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(2);
 const UDP_SIZE: u16 = 1232;
 /// The label asked for in place of `*`.
 const WILDCARD_LABEL: &str = "failoverd-probe";
+/// Names of a wrong answer that are told; a packet holds thousands.
+const OTHERS_TOLD: usize = 3;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks `server` for the addresses of `name` or for its CNAME, over UDP with one repetition at half of `timeout`,
@@ -80,6 +82,17 @@ async fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
     };
     tracing::warn!(host, why, "a name server has no address here; it will not be asked");
     None
+}
+
+/// What one packet says to the question for `name` with `id`: `None` when it was cut, an error when it answers
+/// something else.
+#[cfg(feature = "fuzzing")]
+pub fn heard(name: &RecordName, rtype: Asked, id: u16, packet: &[u8]) -> Result<Option<DnsAnswer>, String> {
+    match (Question { id, ..Question::new(name, rtype)? }).judge(packet) {
+        Verdict::Answer(answer) => Ok(Some(answer)),
+        Verdict::Truncated => Ok(None),
+        Verdict::NotOurs(why) => Err(why),
+    }
 }
 
 struct Question {
@@ -174,7 +187,11 @@ impl Question {
             (_, [to]) if self.rtype == RecordType::CNAME => {
                 host(to).map_or_else(|| DnsAnswer::Other(spelt(to)), DnsAnswer::Name)
             }
-            (_, several) => DnsAnswer::Other(several.iter().map(|to| spelt(to)).collect::<Vec<_>>().join(", ")),
+            (_, several) => {
+                let named = several.iter().take(OTHERS_TOLD).map(|to| spelt(to)).collect::<Vec<_>>().join(", ");
+                let more = several.len().saturating_sub(OTHERS_TOLD);
+                DnsAnswer::Other(if more > 0 { format!("{named} and {more} more") } else { named })
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
 
 /// One line, bounded, and without the canonical request that a signature error repeats: it
 /// holds the session token.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let text = text.split("The Canonical String").next().unwrap_or("");
     let line: Vec<&str> = text.split_whitespace().collect();
     let mut line = line.join(" ");

@@ -17,7 +17,7 @@ use crate::engine::zone::{ApiError, ApiErrorKind, ChangeStatus, LiveSet, RecordR
 
 use super::answer::{Asked, api_error, error};
 use super::convert::{absolute, listed_name, live_set};
-use super::failure::Failure;
+use super::failure::{Failure, shortened};
 use super::writer::bare_change_id;
 
 /// Sets asked for when one name is meant; a name with more takes another request.
@@ -231,8 +231,9 @@ fn zone_info(zone: &HostedZone, servers: Vec<String>) -> Result<ZoneInfo, ApiErr
     Ok(ZoneInfo { id: ZoneId::new(zone.id()), name, name_servers, private: is_private(zone) })
 }
 
+/// Names, ids and words of an answer may be in it: cut as all text from outside.
 fn other(message: String) -> ApiError {
-    error(ApiErrorKind::Other, message)
+    error(ApiErrorKind::Other, shortened(&message))
 }
 
 impl ZoneReader for Reader {

@@ -26,7 +26,10 @@ mod release;
 mod render;
 mod run;
 pub mod sandbox;
+#[cfg(not(feature = "fuzzing"))]
 mod saved;
+#[cfg(feature = "fuzzing")]
+pub mod saved;
 pub mod schema;
 mod status;
 mod written;

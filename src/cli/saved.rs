@@ -64,14 +64,18 @@ impl Plan {
         Ok(Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    fn signed(&self) -> Result<String, Failure> {
+        let signed = Signed { plan: self.clone(), sha256: self.sha256()? };
+        serde_json::to_string_pretty(&signed).map_err(Failure::error)
+    }
+
     /// Writes the file as a whole or not at all; one that is there already stays.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error: std::io::Error| {
             let next = "name a file that can be written with --out";
             Failure::error(format!("cannot write {}: {error}", path.display())).next(next)
         };
-        let signed = Signed { plan: self.clone(), sha256: self.sha256()? };
-        let text = serde_json::to_string_pretty(&signed).map_err(Failure::error)?;
+        let text = self.signed()?;
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let new = Path::new(&name);
@@ -103,11 +107,16 @@ impl Plan {
             return Err(unreadable(&format!("it has more than {LARGEST} bytes")));
         }
         let text = std::fs::read_to_string(path).map_err(|e| unreadable(&e))?;
+        Plan::parse(&text, &shown, now)
+    }
+
+    fn parse(text: &str, shown: &dyn std::fmt::Display, now: UnixMs) -> Result<Plan, Failure> {
+        let again = || "make it anew: failoverd plan POLICY --out FILE".to_owned();
         let no_plan = |error: serde_json::Error| {
             Failure::new(Exit::Config, format!("{shown} is no saved plan, or was changed: {error}")).next(again())
         };
         // A newer version may have keys this one does not know.
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(no_plan)?;
+        let value: serde_json::Value = serde_json::from_str(text).map_err(no_plan)?;
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(v) if v != u64::from(VERSION) => {
                 return Err(Failure::new(
@@ -136,6 +145,12 @@ impl Plan {
         }
         Ok(plan)
     }
+}
+
+/// A saved plan with this text as it would be saved again; what is refused is a sentence.
+#[cfg(feature = "fuzzing")]
+pub fn again(text: &str, now: UnixMs) -> Result<String, String> {
+    Plan::parse(text, &"plan.json", now).and_then(|plan| plan.signed()).map_err(|failure| failure.error)
 }
 
 #[cfg(test)]

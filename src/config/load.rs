@@ -143,6 +143,22 @@ impl Read {
     }
 }
 
+/// What one policy file with this text would be, and what is said about it.
+#[cfg(feature = "fuzzing")]
+pub fn policy_text(text: &str) -> (Option<Policy>, Vec<Finding>) {
+    let Read { source, policy, .. } = Read::new(Source::new("fuzz.toml".into(), text.into()));
+    (policy, source.into_findings())
+}
+
+/// Whether a main file with this text would do, and what is said about it.
+#[cfg(feature = "fuzzing")]
+pub fn main_text(text: &str) -> (bool, Vec<Finding>) {
+    let mut source = Source::new("fuzz.toml".into(), text.into());
+    let fields = read::read(&mut source, &main_table::MAIN);
+    let main = fields.as_ref().and_then(|fields| main_file::build(&mut source, fields, &|_| None));
+    (main.is_some(), source.into_findings())
+}
+
 /// Reads and judges each file alone, in the order given. A thousand policies are shared out among
 /// the processors; a handful is not worth a thread.
 pub(super) fn read_all(files: &[PathBuf]) -> Vec<Result<Read, Box<Finding>>> {

@@ -43,6 +43,8 @@ pub use alone::{Alone, alone};
 pub use fence_room::fence_fits;
 pub use finding::{ConfigErrors, Finding, Severity};
 pub use load::{Located, load, locate, state_file};
+#[cfg(feature = "fuzzing")]
+pub use load::{main_text, policy_text};
 pub use quantity::duration;
 pub use secret_source::{SecretError, SecretSource};
 

@@ -124,6 +124,13 @@ impl Sink {
         }
     }
 
+    /// How an attempt with this answer ends.
+    #[cfg(feature = "fuzzing")]
+    pub fn heard(&self, status: u16, retry_after: Option<&str>, body: &[u8], at: UnixMs) -> SendResult {
+        let said = String::from_utf8_lossy(body.get(..ANSWER).unwrap_or(body));
+        answer::judge(status, retry_after, &self.without_secrets(&said), at)
+    }
+
     /// The same for every attempt, so that a receiver can drop doubles; no dot, since the
     /// signature joins with dots.
     fn message_id(&self, notice: &Notice) -> String {

@@ -28,6 +28,8 @@ use crate::domain::UnixMs;
 
 pub use faults::{Fault, Faults};
 pub use service::{HistoryChange, HistoryEntry, HistoryResult};
+#[cfg(feature = "fuzzing")]
+pub use xml::read_changes;
 
 /// Answer buffer of one DNS connection over TCP, messages.
 const TCP_BUFFER: usize = 64;

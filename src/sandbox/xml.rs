@@ -119,6 +119,17 @@ pub fn read_batch(body: &str) -> Result<Batch, Refusal> {
     Ok(Batch { comment: request.change_batch.comment, changes })
 }
 
+/// Action, name, type, TTL and values.
+#[cfg(feature = "fuzzing")]
+pub type PlainChange = (&'static str, String, String, Option<u32>, Vec<String>);
+
+/// The changes a request carries; `None` for one that is malformed.
+#[cfg(feature = "fuzzing")]
+pub fn read_changes(body: &str) -> Option<Vec<PlainChange>> {
+    let plain = |Change { action, set }| (Action::as_str(action), set.name.to_string(), set.rtype, set.ttl, set.values);
+    read_batch(body).ok().map(|batch| batch.changes.into_iter().map(plain).collect())
+}
+
 fn malformed(error: &quick_xml::DeError) -> Refusal {
     Refusal::InvalidInput(format!("Invalid XML ; {error}"))
 }

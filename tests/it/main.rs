@@ -19,6 +19,8 @@ mod documents;
 mod e2e;
 mod faults;
 mod fleet;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod golden;
 mod iam;
 mod ledger;

@@ -6,6 +6,8 @@ mod answer;
 mod convert;
 mod failure;
 mod limit;
+#[cfg(feature = "fuzzing")]
+mod played;
 mod reader;
 mod writer;
 
@@ -22,6 +24,8 @@ use aws_sdk_route53::Client;
 use aws_sdk_route53::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+#[cfg(feature = "fuzzing")]
+pub use played::played;
 pub use reader::Reader;
 pub use writer::Writer;
 

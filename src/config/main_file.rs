@@ -131,7 +131,7 @@ fn verify(source: &mut Source, table: &Fields) -> Option<VerifySettings> {
                     "write `name_servers = \"delegation\"` to see what clients see",
                 );
             }
-            NameServers::These(table.texts("name_servers").filter_map(|(_, t)| rule::socket(t).ok()).collect())
+            NameServers::These(table.texts("name_servers").filter_map(|(_, t)| rule::peer(t).ok()).collect())
         }
         Some(_) => return None,
     };
@@ -182,7 +182,7 @@ fn witnesses(source: &mut Source, fields: &Fields) -> (Vec<Witness>, Vec<(Region
             );
         }
         let kind =
-            if key == "tcp" { rule::socket(&text).ok().map(WitnessKind::Tcp) } else { Some(WitnessKind::Url(text)) };
+            if key == "tcp" { rule::peer(&text).ok().map(WitnessKind::Tcp) } else { Some(WitnessKind::Url(text)) };
         if let (Some(name), Some(kind)) = (name.and_then(|n| WitnessName::new(&n).ok()), kind) {
             let region = table.text("region").and_then(|r| RegionName::new(&r).ok());
             regions.extend(region.clone().map(|r| (r, table.place("region"))));

@@ -139,7 +139,7 @@ static VERIFY: Table = Table {
             "name_servers",
             Kind::Either(&[
                 Kind::OneOf(&["delegation"]),
-                Kind::List { of: &Kind::Text(&rule::SOCKET), least: 0, most: 32 },
+                Kind::List { of: &Kind::Text(&rule::PEER), least: 0, most: 32 },
             ]),
             Default::Text("delegation"),
             "name_servers = \"delegation\"",
@@ -231,7 +231,7 @@ static WITNESS: Table = Table {
         field("name", Kind::Text(&rule::LABEL), Default::Required, "name = \"resolver-1\"", "Name of the witness."),
         field(
             "tcp",
-            Kind::Text(&rule::SOCKET),
+            Kind::Text(&rule::PEER),
             Default::Derived,
             "tcp = \"192.0.2.53:443\"",
             "Address and port that accepts connections.",

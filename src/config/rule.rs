@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::domain::RecordName;
+use crate::domain::{RecordName, address};
 
 /// Why a text is refused and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub static ZONE_ID: Rule = Rule { pattern: "^(/hostedzone/)?[A-Z0-9]{1,32}$", ne
 pub static ADDRESS: Rule = Rule {
     pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)$",
     never: r"^(0|22[4-9]|2[3-5][0-9])\.|^169\.254\.|^100\.100\.100\.200$|^[Ff][Ee][89AaBb][0-9A-Fa-f]:|^[Ff]{2}[0-9A-Fa-f]{2}:|^::$|^::[Ff]{4}:|^[Ff][Dd]00:[Ee][Cc]2::254$",
-    check: address,
+    check: published,
 };
 pub static HOST: Rule =
     Rule { pattern: r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", never: "", check: host };
@@ -56,6 +56,7 @@ pub static ENV_NAME: Rule = Rule { pattern: "^[A-Za-z_][A-Za-z0-9_]*$", never: "
 pub static URL: Rule = Rule { pattern: "^https?://[^/?# ]+[^ ]*$", never: "", check: |text| url(text).map(drop) };
 pub static SOCKET: Rule =
     Rule { pattern: r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$", never: "", check: |text| socket(text).map(drop) };
+pub static PEER: Rule = Rule { pattern: SOCKET.pattern, never: "", check: |text| peer(text).map(drop) };
 pub static ROLE: Rule = Rule { pattern: "^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$", never: "", check: role };
 pub static CRON: Rule = Rule { pattern: r"^\S+(\s+\S+){3,4}\s+[^0-9\s]+$", never: "", check: super::calendar::cron };
 pub static CRON_OR_OFF: Rule = Rule {
@@ -145,8 +146,8 @@ fn zone_id(text: &str) -> Result<(), Advice> {
     )
 }
 
-fn address(text: &str) -> Result<(), Advice> {
-    let Ok(address) = text.parse::<IpAddr>() else {
+fn published(text: &str) -> Result<(), Advice> {
+    let Ok(ip) = text.parse::<IpAddr>() else {
         let fix = if text.parse::<SocketAddr>().is_ok() {
             "leave the port out; it goes into `port` of `[check]`"
         } else if text.contains('/') {
@@ -156,7 +157,7 @@ fn address(text: &str) -> Result<(), Advice> {
         };
         return advise(format!("`{text}` is no address"), fix);
     };
-    match forbidden(address) {
+    match forbidden(ip) {
         Some(why) => advise(
             format!("`{text}` is {why}; it is never published and never probed"),
             "write the address on which clients reach this target",
@@ -165,23 +166,20 @@ fn address(text: &str) -> Result<(), Advice> {
     }
 }
 
-/// Why no client could be sent to `address`, or why probing it would be an attack on this host.
-fn forbidden(address: IpAddr) -> Option<&'static str> {
-    let metadata = matches!(address.to_string().as_str(), "100.100.100.200" | "fd00:ec2::254");
-    if metadata {
-        return Some("an instance metadata service");
-    }
-    match address {
-        IpAddr::V4(v4) if v4.octets().first() == Some(&0) => Some("the unspecified address"),
-        IpAddr::V4(v4) if v4.is_link_local() => Some("link-local"),
-        IpAddr::V4(v4) if v4.is_multicast() => Some("multicast"),
-        IpAddr::V4(v4) if v4.octets().first().is_some_and(|b| *b >= 240) => Some("reserved"),
-        IpAddr::V4(_) => None,
-        IpAddr::V6(v6) if v6.is_unspecified() => Some("the unspecified address"),
-        IpAddr::V6(v6) if v6.is_multicast() => Some("multicast"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("link-local"),
+/// Why no client could be sent to `ip`, or why probing it would be an attack on this host.
+fn forbidden(ip: IpAddr) -> Option<&'static str> {
+    match ip {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 clothes"),
-        IpAddr::V6(_) => None,
+        IpAddr::V4(v4) if v4.octets().first().is_some_and(|b| *b >= 240) => Some("reserved"),
+        _ => address::forbidden(ip).map(in_words),
+    }
+}
+
+fn in_words(why: &'static str) -> &'static str {
+    match why {
+        "metadata service" => "an instance metadata service",
+        "unspecified" => "the unspecified address",
+        other => other,
     }
 }
 
@@ -311,7 +309,13 @@ pub fn url(text: &str) -> Result<http::Uri, Advice> {
         Some(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => {
             advise("the URL has a user name or a password in it", "leave out everything between `//` and `@`")
         }
-        Some(uri) => Ok(uri),
+        Some(uri) => match literal(text).and_then(address::forbidden) {
+            Some(why) => advise(
+                format!("the URL leads to {}; nothing is ever sent there", in_words(why)),
+                "write the URL of the service that is meant",
+            ),
+            None => Ok(uri),
+        },
         None => advise("this is no URL", "write it whole: `https://`, the host, then the path"),
     }
 }
@@ -327,6 +331,27 @@ pub fn socket(text: &str) -> Result<SocketAddr, Advice> {
         Err(_) => "write an address and a port, for example `192.0.2.53:53`; names are not looked up here".into(),
     };
     advise(format!("`{text}` is no address with a port"), fix)
+}
+
+/// The address that a URL spells, in any of the spellings that lead to one.
+fn literal(url: &str) -> Option<IpAddr> {
+    match url::Url::parse(url).ok()?.host()? {
+        url::Host::Ipv4(v4) => Some(v4.into()),
+        url::Host::Ipv6(v6) => Some(v6.into()),
+        url::Host::Domain(_) => None,
+    }
+}
+
+/// Reads `address:port` of somebody to ask.
+pub fn peer(text: &str) -> Result<SocketAddr, Advice> {
+    let peer = socket(text)?;
+    match address::forbidden(peer.ip()) {
+        Some(why) => advise(
+            format!("`{text}` is {}; nothing is ever sent there", in_words(why)),
+            "write an address of the server that is meant",
+        ),
+        None => Ok(peer),
+    }
 }
 
 fn role(text: &str) -> Result<(), Advice> {

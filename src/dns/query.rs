@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::domain::{RecordName, RecordType as Asked};
+use crate::domain::{RecordName, RecordType as Asked, address};
 use crate::engine::zone::DnsAnswer;
 
 /// What a caller gives when it has no better idea.
@@ -33,8 +33,11 @@ const OTHERS_TOLD: usize = 3;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks `server` for the addresses of `name` or for its CNAME, over UDP with one repetition at half of `timeout`,
-/// then over TCP when the answer was cut. Never longer than `timeout`.
+/// then over TCP when the answer was cut. Never longer than `timeout`; never at an address that nothing is sent to.
 pub async fn ask(server: SocketAddr, name: &RecordName, rtype: Asked, timeout: Duration) -> DnsAnswer {
+    if let Some(why) = address::forbidden(server.ip()) {
+        return DnsAnswer::Failed(format!("nothing is ever sent to this address: {why}"));
+    }
     let question = match Question::new(name, rtype) {
         Ok(question) => question,
         Err(why) => return DnsAnswer::Failed(why),
@@ -55,8 +58,8 @@ pub async fn ask(server: SocketAddr, name: &RecordName, rtype: Asked, timeout: D
 }
 
 /// Addresses of name servers, in the order of `hosts`, one for each: IPv4 when there is one, since
-/// many networks have no IPv6 route. By the system's resolver; a host without an address is left out
-/// with a warning.
+/// many networks have no IPv6 route. By the system's resolver; a host without an address that may be
+/// asked is left out with a warning.
 pub async fn resolve_servers(hosts: &[String], port: u16) -> Vec<SocketAddr> {
     let found = join_all(hosts.iter().map(|host| resolve(host, port))).await;
     let mut list: Vec<SocketAddr> = Vec::new();
@@ -70,13 +73,13 @@ pub async fn resolve_servers(hosts: &[String], port: u16) -> Vec<SocketAddr> {
 
 async fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
     let why = match tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => {
-            let all: Vec<SocketAddr> = addresses.collect();
-            if let Some(address) = all.iter().find(|a| a.is_ipv4()).or(all.first()) {
-                return Some(*address);
-            }
-            "no address".to_owned()
-        }
+        Ok(Ok(found)) => match address::allowed(found.map(|peer| peer.ip())) {
+            Ok(all) => match all.iter().find(|ip| ip.is_ipv4()).or(all.first()) {
+                Some(ip) => return Some(SocketAddr::new(*ip, port)),
+                None => "no address".to_owned(),
+            },
+            Err(why) => format!("it leads to an address nothing is sent to: {why}"),
+        },
         Ok(Err(e)) => e.to_string(),
         Err(_) => "no answer from the resolver in time".into(),
     };

@@ -2,6 +2,7 @@
 //!
 //! PURE: this room performs no I/O, reads no clock, draws no random number, logs nothing.
 
+pub mod address;
 pub mod check;
 pub mod id;
 pub mod outcome;

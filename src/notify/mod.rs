@@ -4,6 +4,7 @@
 //! are secrets: they are in no error, no log and no payload.
 
 mod answer;
+mod door;
 pub mod render;
 mod sign;
 mod sink;

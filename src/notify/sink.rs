@@ -5,11 +5,11 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Url, redirect};
 
-use crate::domain::{NotifierName, UnixMs};
+use crate::domain::{NotifierName, UnixMs, address};
 use crate::engine::notice::Notice;
 use crate::secret::Secret;
 
-use super::{answer, render, sign};
+use super::{answer, door, render, sign};
 
 /// Whole attempt, from name lookup to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,13 +55,14 @@ pub struct Sink {
 pub struct ClientError(String);
 
 /// The client for every sink: no redirects, 10 s in all, TLS verified with the system's roots,
-/// proxies from the environment. Installs rustls's ring provider when no other is installed.
+/// proxies from the environment, no name that leads to an address nothing is sent to. Installs rustls's ring provider when no other is installed.
 pub fn client() -> Result<Client, ClientError> {
     // An error only says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .timeout(TIMEOUT)
         .redirect(redirect::Policy::none())
+        .dns_resolver(door::Vetted)
         .user_agent(concat!("failoverd/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|e| ClientError(causes(&e.without_url())))
@@ -84,6 +85,11 @@ impl Sink {
         };
         if !matches!(url.scheme(), "http" | "https") {
             return SendResult::Dead { error: "the configured URL is neither http nor https".into() };
+        }
+        if let Some(why) = door::literal(&url).and_then(address::forbidden) {
+            return SendResult::Dead {
+                error: format!("the configured URL leads to an address nothing is sent to: {why}"),
+            };
         }
         let payload = match self.kind {
             SinkKind::Slack => render::slack(notice),

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::domain::{DownReason, Outcome, UnknownReason};
+use crate::domain::{DownReason, Outcome, UnknownReason, address};
 
-use super::{Failure, Phase, Progress, address};
+use super::{Failure, Phase, Progress};
 
 /// Connects to `peer`, or says why that was not even tried.
 pub(super) async fn tcp(peer: SocketAddr, progress: &mut Progress) -> Result<TcpStream, Failure> {

@@ -17,12 +17,15 @@ use url::Url;
 
 use crate::domain::{DownReason, HttpCheck, TlsCheck, UnknownReason};
 
+use super::capped::Capped;
 use super::tls::Trust;
 use super::{Failure, Phase, Progress, Shared, connect, expect, tls};
 
 /// Most bytes buffered of a connection, and so of the head of an answer.
-const HEAD_MAX: usize = 64 * 1024;
+pub(super) const HEAD_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
+/// Bytes of frame and body for one byte of body: a chunk of one byte has six.
+const FRAMED: usize = 6;
 /// Redirects followed at most, whatever a check says.
 const REDIRECTS_MAX: u8 = 3;
 const AGENT: &str = concat!("failoverd/", env!("CARGO_PKG_VERSION"));
@@ -200,6 +203,8 @@ async fn converse(
 ) -> Result<Answer, Failure> {
     progress.phase = Phase::FirstByte;
     let begun = Instant::now();
+    let max = usize::try_from(check.max_body).unwrap_or(usize::MAX);
+    let stream = Capped::new(stream, max.saturating_mul(FRAMED).saturating_add(HEAD_MAX));
     let mut conversation = Conversation::begin(stream, request).await.map_err(|e| failure(&e, Phase::FirstByte))?;
     let response = conversation.head().await.map_err(|e| failure(&e, Phase::FirstByte))?;
     progress.phases.first_byte = Some(begun.elapsed());
@@ -213,7 +218,6 @@ async fn converse(
     }
     progress.phase = Phase::Body;
     let begun = Instant::now();
-    let max = usize::try_from(check.max_body).unwrap_or(usize::MAX);
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     let mut cut = false;

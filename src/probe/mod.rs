@@ -6,7 +6,7 @@
 //! for each probe, within the same deadline; nothing else is. Trouble on our side of the wire is
 //! `Unknown`, never `Down`.
 
-pub mod address;
+mod capped;
 mod connect;
 mod exchange;
 mod expect;

@@ -10,7 +10,8 @@ use url::{Host, Url};
 
 use crate::domain::WitnessKind;
 
-use super::http::Conversation;
+use super::capped::Capped;
+use super::http::{Conversation, HEAD_MAX};
 use super::tls::Trust;
 use super::{Phase, Progress, Shared, connect, tls};
 
@@ -51,10 +52,10 @@ async fn ask_at(shared: &Shared, url: &Url, peer: SocketAddr) -> Option<()> {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
         let stream = connect::tcp(peer, &mut progress).await.ok()?;
         let stream = tls::handshake(stream, config, name, &mut progress).await.ok()?;
-        Conversation::begin(stream, request).await.ok()?.head().await.ok().map(drop)
+        Conversation::begin(Capped::new(stream, HEAD_MAX), request).await.ok()?.head().await.ok().map(drop)
     } else {
         let stream = connect::tcp(peer, &mut progress).await.ok()?;
-        Conversation::begin(stream, request).await.ok()?.head().await.ok().map(drop)
+        Conversation::begin(Capped::new(stream, HEAD_MAX), request).await.ok()?.head().await.ok().map(drop)
     }
 }
 

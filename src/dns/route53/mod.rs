@@ -4,6 +4,7 @@
 
 mod answer;
 mod convert;
+mod door;
 mod failure;
 mod limit;
 #[cfg(feature = "fuzzing")]
@@ -23,6 +24,9 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_route53::Client;
 use aws_sdk_route53::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use crate::domain::address;
 
 #[cfg(feature = "fuzzing")]
 pub use played::played;
@@ -62,6 +66,8 @@ impl Default for Timeouts {
 pub enum ConnectError {
     #[error("`{0}` is no URL of an API: write `http://HOST:PORT` or `https://HOST`, without user, password or query")]
     EndpointUrl(String),
+    #[error("the API's URL leads to an address nothing is sent to ({0}); write the URL of the service that is meant")]
+    Forbidden(&'static str),
 }
 
 /// Both parts over one pool of connections.
@@ -94,6 +100,8 @@ pub async fn connect_reader(settings: &Settings) -> Result<Reader, ConnectError>
 
 struct Shared {
     sdk: SdkConfig,
+    /// The client for the API alone.
+    http: SharedHttpClient,
     /// Host and port for messages.
     place: String,
 }
@@ -106,16 +114,17 @@ fn behavior() -> BehaviorVersion {
 async fn load(settings: &Settings) -> Result<Shared, ConnectError> {
     let place = settings.endpoint_url.as_deref().map(place_of).transpose()?;
     // Idle connections go before a server or a NAT drops them: a write on a dead one is ambiguous.
-    let http = aws_smithy_http_client::Builder::new()
-        .pool_idle_timeout(Duration::from_secs(20))
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let client = || {
+        aws_smithy_http_client::Builder::new()
+            .pool_idle_timeout(Duration::from_secs(20))
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+    };
     // Without the metadata service in the chain: a host outside AWS would wait for it.
     let region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
         .or_else("us-east-1");
-    let mut loader = aws_config::defaults(behavior()).http_client(http).region(region);
+    let mut loader = aws_config::defaults(behavior()).http_client(client().build_https()).region(region);
     if let Ok(name) = AppName::new("failoverd") {
         loader = loader.app_name(name);
     }
@@ -132,7 +141,7 @@ async fn load(settings: &Settings) -> Result<Shared, ConnectError> {
         (None, Some(url)) => place_of(url)?,
         (None, None) => "route53.amazonaws.com".into(),
     };
-    Ok(Shared { sdk, place })
+    Ok(Shared { sdk, http: client().build_with_resolver(door::Vetted), place })
 }
 
 /// `host:port` of a base URL; refuses what could carry a secret into a message.
@@ -142,6 +151,11 @@ fn place_of(url: &str) -> Result<String, ConnectError> {
     let authority = uri.authority().filter(|a| !a.as_str().contains('@') && !a.host().is_empty()).ok_or_else(wrong)?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
         return Err(wrong());
+    }
+    // A number is dialled without asking a resolver; every other spelling goes through one.
+    let literal = authority.host().trim_matches(['[', ']']).parse().ok();
+    if let Some(why) = literal.and_then(address::forbidden) {
+        return Err(ConnectError::Forbidden(why));
     }
     Ok(authority.as_str().into())
 }
@@ -160,6 +174,7 @@ impl Shared {
             .operation_attempt_timeout(operation)
             .build();
         let mut config = aws_sdk_route53::config::Builder::from(&self.sdk)
+            .http_client(self.http.clone())
             .interceptor(limit::AnswerLimit)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);

@@ -1,22 +1,28 @@
 //! The listening half: bounded lines in, one answer each.
 //!
 //! The file is 0600 and belongs to whoever holds the state lock, so one found in its place is stale.
+//! Whoever connects and says nothing makes room for the next: a person's `freeze` does not queue.
 
+use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::protocol::{Answer, Answered, Asked, MAX_REQUEST, PATIENCE, Request, VERSION};
 
-/// Conversations at one time; more have to wait for their turn.
+/// Conversations at one time; one more drops the oldest that asks nothing now, or waits for its turn.
 const MOST_AT_ONCE: usize = 32;
+/// One that asks nothing has at least this long, however many others want its place.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What answers requests. `by` names the person for the audit trail.
 pub trait Handler: Send + Sync + 'static {
@@ -54,27 +60,80 @@ impl Control {
         &self.path
     }
 
-    /// Serves until dropped.
+    /// Serves until dropped; whoever has asked by then is still answered.
     pub async fn serve(self, handler: Arc<dyn Handler>) {
-        let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        let mut conversations = Conversations::default();
         loop {
-            let Ok(turn) = turns.clone().acquire_owned().await else { return };
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let handler = handler.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = converse(stream, handler).await {
-                            tracing::debug!(%error, "control conversation ended");
-                        }
-                        drop(turn);
-                    });
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        conversations.make_room().await;
+                        conversations.begin(stream, handler.clone());
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "control socket cannot accept");
+                        sleep(Duration::from_millis(200)).await;
+                    }
+                },
+                Some(_) = conversations.tasks.join_next() => {}
+            }
+        }
+    }
+}
+
+/// Those under way.
+#[derive(Default)]
+struct Conversations {
+    tasks: JoinSet<()>,
+    /// Oldest first; some may have ended.
+    open: VecDeque<Conversation>,
+}
+
+struct Conversation {
+    task: AbortHandle,
+    /// A whole request was read and is not answered yet.
+    asks: Arc<AtomicBool>,
+    since: Instant,
+}
+
+impl Drop for Conversations {
+    fn drop(&mut self) {
+        self.tasks.detach_all();
+    }
+}
+
+impl Conversations {
+    /// Returns when there is a place for one more.
+    async fn make_room(&mut self) {
+        while self.tasks.len() >= MOST_AT_ONCE {
+            self.open.retain(|c| !c.task.is_finished());
+            let silent = self.open.iter().find(|c| !c.asks.load(Ordering::Relaxed));
+            let until = silent.map(|c| c.since + GRACE);
+            match silent.filter(|c| c.since.elapsed() >= GRACE) {
+                Some(oldest) => {
+                    oldest.task.abort();
+                    self.tasks.join_next().await;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "control socket cannot accept");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                None => {
+                    tokio::select! {
+                        _ = self.tasks.join_next() => {}
+                        () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
+                    }
                 }
             }
         }
+    }
+
+    fn begin(&mut self, stream: UnixStream, handler: Arc<dyn Handler>) {
+        let asks = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&asks);
+        let task = self.tasks.spawn(async move {
+            if let Err(error) = converse(stream, handler, &noted).await {
+                tracing::debug!(%error, "control conversation ended");
+            }
+        });
+        self.open.retain(|c| !c.task.is_finished());
+        self.open.push_back(Conversation { task, asks, since: Instant::now() });
     }
 }
 
@@ -84,7 +143,7 @@ impl Drop for Control {
     }
 }
 
-async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) -> std::io::Result<()> {
+async fn converse(stream: UnixStream, handler: Arc<dyn Handler>, asks: &AtomicBool) -> std::io::Result<()> {
     let uid = stream.peer_cred().map(|cred| cred.uid()).ok();
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
@@ -96,6 +155,7 @@ async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) -> std::io::Res
             Ok(Ok(0)) | Err(_) => return Ok(()),
             Ok(result) => result?,
         };
+        asks.store(true, Ordering::Relaxed);
         let whole = line.len() <= MAX_REQUEST;
         let answer = match serde_json::from_slice::<Asked>(&line) {
             _ if !whole => Answer::error(format!("a request has at most {MAX_REQUEST} bytes")),
@@ -114,6 +174,7 @@ async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) -> std::io::Res
         let mut text = serde_json::to_vec(&Answered { version: VERSION, answer })?;
         text.push(b'\n');
         timeout(PATIENCE, write.write_all(&text)).await.map_err(|_| std::io::ErrorKind::TimedOut)??;
+        asks.store(false, Ordering::Relaxed);
         if !whole {
             return Ok(());
         }

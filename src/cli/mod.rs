@@ -217,6 +217,9 @@ pub fn run() -> Exit {
         _ => "error",
     };
     logging::start(args.log, level);
+    if let Err(error) = crate::runtime::no_core::leave_no_core() {
+        tracing::warn!(%error, "a crash could leave a core with secrets in it; set `ulimit -c 0`");
+    }
     let context = Context::new(args.config);
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

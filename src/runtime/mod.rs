@@ -25,6 +25,7 @@ pub mod hand;
 pub mod keeper;
 pub mod last_turn;
 pub mod memory;
+pub mod no_core;
 pub mod once;
 pub mod orphan;
 pub mod overseer;

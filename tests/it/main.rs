@@ -9,6 +9,7 @@ mod battery;
 // The library's own tests start from the same policies.
 #[path = "../../src/runtime/testing.rs"]
 mod building;
+mod canary;
 mod cli;
 mod config;
 mod control;
@@ -22,6 +23,7 @@ mod fleet;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
 mod golden;
+mod hostile;
 mod iam;
 mod ledger;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]

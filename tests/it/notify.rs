@@ -1,6 +1,6 @@
 //! Notices: what each receiver is sent, byte for byte, and that it keeps the receivers' limits.
 
-mod cases;
+pub mod cases;
 mod courier;
 mod limits;
 pub mod receiver;

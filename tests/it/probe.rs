@@ -1,7 +1,7 @@
 //! Probes against real sockets: each condition gives exactly one outcome, within its time.
 
 mod hosts;
-mod name_server;
+pub mod name_server;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use crate::servers::{Mode, Target, Then};
 
 const TIMEOUT: Duration = Duration::from_millis(1000);
-const NAME: &str = "www.example.com";
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const NAME: &str = "www.example.com";
+pub const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub fn check(kind: CheckKind) -> Check {
     Check {
@@ -38,7 +38,7 @@ pub fn check(kind: CheckKind) -> Check {
     }
 }
 
-fn http(port: u16, change: impl FnOnce(&mut HttpCheck)) -> Check {
+pub fn http(port: u16, change: impl FnOnce(&mut HttpCheck)) -> Check {
     let mut kind = CheckKind::http(port, &RecordName::new(NAME).unwrap(), "/healthz?full=1");
     if let CheckKind::Http(http) = &mut kind {
         change(http);
@@ -329,6 +329,12 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
+    /// A server whose certificate nobody signed but itself.
+    pub fn self_signed(name: &str) -> Arc<rustls::ServerConfig> {
+        let (params, key) = leaf(name, -1, 90);
+        server(params.self_signed(&key).unwrap().der().clone(), &key)
+    }
+
     /// A server whose certificate is for `name`, valid from and to these days from now.
     pub fn server(&self, name: &str, from: i64, to: i64) -> Arc<rustls::ServerConfig> {
         let (params, key) = leaf(name, from, to);
@@ -363,10 +369,7 @@ async fn every_way_a_certificate_can_be_wrong_is_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let ca_file = dir.path().join("ca.pem");
     std::fs::write(&ca_file, &authority.pem).unwrap();
-    let own = {
-        let (params, key) = leaf(NAME, -1, 90);
-        server(params.self_signed(&key).unwrap().der().clone(), &key)
-    };
+    let own = Authority::self_signed(NAME);
     let good = authority.server(NAME, -1, 90);
     let down = Outcome::Down;
     // (server, verify, min_cert_days, outcome, days told)

@@ -113,7 +113,7 @@ fn script(dir: &Path, service: SocketAddr, words: &[&str]) -> Command {
         .env("PATH", path)
         .env("HOME", dir)
         .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test-only-not-a-secret")
+        .env("AWS_SECRET_ACCESS_KEY", crate::canary::CANARY)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ENDPOINT_URL_ROUTE_53", format!("http://{service}"))
         .current_dir(dir)

@@ -6,13 +6,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::ALERTS;
+use crate::canary::CANARY;
 use crate::golden;
 use crate::real::daemon::{Process, failoverd, finish};
 use crate::real::prometheus::{Prometheus, promtool};
 use crate::real::site::{Site, Wish};
 use crate::real::{wait_for, wait_until};
 
-const CANARY: &str = "canary-token-51c9";
 const API: &str = "[api]\nlisten = \"127.0.0.1:0\"\ntoken = { env = \"FAILOVERD_TOKEN\" }\n\
     [rehearsal]\nschedule = \"*/2 * * * * *\"\n";
 
@@ -106,7 +106,7 @@ fn prometheus_sees_a_rehearsal_fail_and_a_policy_move() {
     for text in [text.as_str(), &page(address, "/readyz", None).1, &page(address, "/metrics", None).1, &daemon.err()] {
         assert!(!text.contains(CANARY), "{text}");
     }
-    for secret in [&sink, &provider, &targets[0], &targets[1], "/hook", "test-only-not-a-secret", "www.example.com"] {
+    for secret in [&sink, &provider, &targets[0], &targets[1], "/hook", "www.example.com"] {
         assert!(!text.contains(secret), "{secret} is on the page:\n{text}");
     }
     assert_eq!(page(address, "/metrics", None).0, 401);

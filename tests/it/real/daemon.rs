@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use super::{PATIENCE, Running, wait_for};
+use crate::canary::{self, CANARY};
 
 /// A command line of the real binary that meets no account and no configuration of this machine.
 pub fn failoverd(dir: &Path) -> Command {
@@ -21,7 +22,8 @@ fn clean(command: &mut Command, dir: &Path) {
         .env("HOME", dir)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test-only-not-a-secret")
+        .env("AWS_SECRET_ACCESS_KEY", CANARY)
+        .env(canary::VARIABLE, CANARY)
         .env("NO_COLOR", "1")
         .current_dir(dir);
 }
@@ -158,10 +160,13 @@ fn keep_lines(
 }
 
 impl Drop for Process {
-    /// The log of a process is what one wants to read when its test failed.
+    /// The log of a process is what one wants to read when its test failed; it never holds a secret.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("---- stdout of {}\n{}\n---- stderr\n{}", self.running.child.id(), self.out(), self.err());
+            return;
         }
+        canary::assert_absent("what a process said on stdout", self.out().as_bytes());
+        canary::assert_absent("what a process said on stderr", self.err().as_bytes());
     }
 }

@@ -11,6 +11,7 @@ use super::nginx::Nginx;
 use super::sandbox::{Sandbox, WWW, ZONE};
 use super::sink::Sink;
 use super::{own_addresses, wait_for};
+use crate::canary;
 
 /// What a test wants different from the ordinary installation; lines of TOML.
 #[derive(Clone, Default)]
@@ -52,9 +53,15 @@ impl Site {
         let dir = TempDir::new().unwrap();
         let sandbox = Sandbox::start(dir.path(), ip(), v4(use1.addr.ip()), &wish.sandbox);
         let site = Site { use1, euw1, sandbox, sink: Sink::start(), wish, dir, spare: ip() };
+        std::fs::write(site.dir.path().join("hook.secret"), site.hook()).unwrap();
         std::fs::create_dir(site.dir.path().join("policies")).unwrap();
         std::fs::write(site.dir.path().join("policies/web.toml"), site.policy()).unwrap();
         site
+    }
+
+    /// Where notices are posted: a URL with a secret in it.
+    pub fn hook(&self) -> String {
+        format!("{}/{}", self.sink.url(), canary::in_url())
     }
 
     pub fn policy(&self) -> String {
@@ -69,8 +76,9 @@ impl Site {
         format!(
             "zone = \"{ZONE}\"\nrecords = [\"{WWW}\"]\nttl = 30\nobserve = \"500ms\"\nreconcile = \"2s\"\n\
              [check]\ntype = \"http\"\npath = \"/healthz\"\ninterval = \"1s\"\nfast_interval = \"200ms\"\n\
-             timeout = \"500ms\"\nfall = 3\nconfirm = \"0s\"\n{}{}\
+             timeout = \"500ms\"\nfall = 3\nconfirm = \"0s\"\nheaders = {{ x-probe-key = \"{}\" }}\n{}{}\
              [failover]\n{}\n[failback]\n{}\n[notify]\nto = [\"ops\"]\n",
+            canary::CANARY,
             target("use1", &self.use1, 1),
             target("euw1", &self.euw1, 2),
             self.wish.failover.as_deref().unwrap_or("hold_down = \"1s\"\nflap_budget = \"20/h\""),
@@ -83,11 +91,12 @@ impl Site {
         let text = format!(
             "instance = \"{instance}\"\npolicies = \"policies/*.toml\"\nstate = \"{instance}.db\"\n\
              [route53]\nendpoint_url = \"{}\"\n[verify]\nname_servers = [\"{}\"]\ntimeout = \"15s\"\n\
-             {}[[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = \"{}\"\n{}",
+             {}[[notifier]]\nname = \"ops\"\ntype = \"webhook\"\nurl = {{ file = \"hook.secret\" }}\n\
+             secret = {{ env = \"{}\" }}\n{}",
             self.sandbox.url(),
             self.sandbox.dns,
             self.wish.main.unwrap_or_default(),
-            self.sink.url(),
+            canary::VARIABLE,
             self.wish.witnesses.clone().unwrap_or_else(|| witnesses(
                 self.sandbox.api,
                 self.sandbox.dns,
@@ -151,6 +160,15 @@ impl Site {
             || (self.sandbox.answer() == Some(wanted)).then_some(()),
             || format!("it answers {:?}; fence {}\n{}", self.sandbox.answer(), self.sandbox.fence(), daemon.err()),
         );
+    }
+}
+
+impl Drop for Site {
+    /// What an installation leaves behind, its state files above all, never holds a secret.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            canary::assert_absent_under(self.dir.path());
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl Image {
         for (name, value) in [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_ACCESS_KEY_ID", "test")] {
             command.env(name, value);
         }
-        command.env("AWS_SECRET_ACCESS_KEY", "test-only-not-a-secret").env_remove("RUST_LOG");
+        command.env("AWS_SECRET_ACCESS_KEY", crate::canary::CANARY).env_remove("RUST_LOG");
         command
     }
 }

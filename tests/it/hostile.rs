@@ -5,7 +5,6 @@ mod clients;
 mod doors;
 mod fiend;
 mod name_servers;
-mod provider;
 mod receivers;
 mod spellings;
 mod spy;

@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// One act after the other; at the end of the script the connection is closed.
@@ -36,7 +36,6 @@ pub enum Begins {
 pub struct Fiend {
     pub addr: SocketAddr,
     connections: Arc<AtomicU64>,
-    script: Arc<Mutex<Arc<Vec<Act>>>>,
 }
 
 impl Fiend {
@@ -45,21 +44,15 @@ impl Fiend {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicU64::new(0));
-        let script = Arc::new(Mutex::new(Arc::new(script)));
-        let (counted, shared) = (connections.clone(), script.clone());
+        let (counted, script) = (connections.clone(), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let (begins, script) = (begins.clone(), shared.lock().unwrap().clone());
+                let (begins, script) = (begins.clone(), script.clone());
                 std::thread::spawn(move || serve(stream, begins, &script));
             }
         });
-        Fiend { addr, connections, script }
-    }
-
-    /// From the next connection on.
-    pub fn play(&self, script: Vec<Act>) {
-        *self.script.lock().unwrap() = Arc::new(script);
+        Fiend { addr, connections }
     }
 
     pub fn connections(&self) -> u64 {

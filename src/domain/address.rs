@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn what_may_not_be_dialled_is_left_out_and_told_when_nothing_else_is_there() {
         let ips = |list: &[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
-        let cases: &[(&[&str], Result<&[&str], &str>)] = &[
+        type Case<'a> = (&'a [&'a str], Result<&'a [&'a str], &'a str>);
+        let cases: &[Case<'_>] = &[
             (&["169.254.169.254", "192.0.2.1"], Ok(&["192.0.2.1"])),
             (&["192.0.2.1", "fe80::1", "192.0.2.2"], Ok(&["192.0.2.1", "192.0.2.2"])),
             (&["fe80::1", "169.254.169.254"], Err("link-local")),

@@ -3,7 +3,7 @@
 
 use super::rule::{Advice, advise};
 use crate::domain::{Content, Epoch, FleetSettings, Policy, RecordName, UnixMs};
-use crate::engine::fence::{FenceKind, FenceMode, FenceValue, MAX_TOKEN, MAX_VALUE as TXT, target_token};
+use crate::engine::fence::{FenceKind, FenceMode, FenceValue, MAX_TOKEN, MAX_VALUE as TXT, is_reserved, target_token};
 use crate::engine::intent::Kind;
 
 /// `_failoverd` with its dot.
@@ -62,9 +62,13 @@ fn longest_token(policy: &Policy) -> String {
     policy.targets.iter().map(|t| target_token(&[t.name.as_str()])).max_by_key(String::len).unwrap_or_default()
 }
 
-/// Proves that the fence's name is a DNS name of at most 253 characters.
+/// Proves that the fence's name is nobody else's, and a DNS name of at most 253 characters.
 pub fn name_fits(record: &RecordName, zone: Option<&RecordName>) -> Result<(), Advice> {
     let name = record.as_str();
+    if is_reserved(record) {
+        let what = format!("the name `{name}` is reserved: its fence would be another record's");
+        return advise(what, "`_apex` and `_any` as the first label and `_failoverd` anywhere are failoverd's own");
+    }
     let extra = if zone == Some(record) {
         "_apex.".len()
     } else if name.starts_with('*') {

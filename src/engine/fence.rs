@@ -31,6 +31,14 @@ pub fn fence_name(record: &RecordName, zone: &RecordName) -> Result<RecordName, 
     RecordName::new(&format!("{labels}._failoverd.{zone}"))
 }
 
+/// A name that would share its fence with another record, or be a fence: `_apex` and `_any` stand for
+/// the zone itself and `*`, and `_failoverd` for the place where fences are.
+pub fn is_reserved(record: &RecordName) -> bool {
+    let mut labels = record.as_str().split('.');
+    let first = labels.clone().next().unwrap_or_default();
+    matches!(first, "_apex" | "_any") || labels.any(|label| label == "_failoverd")
+}
+
 /// The state a fence carries for every instance; its `m=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FenceMode {

@@ -234,11 +234,12 @@ impl PolicyState {
             }
             Flip::WentDown => {
                 self.begin_doubt(cx, target);
-                self.stamp(target, cx.now.wall);
+                // Down already in the last run: down since then.
+                let known = self.long_down.get_mut(target.index()).and_then(Option::take);
+                self.stamp(target, known.unwrap_or(cx.now.wall));
                 self.journal(cx, TransitionKind::TargetDown, evidence.clone());
                 self.told_down.insert(target);
-                let known = self.long_down.get_mut(target.index()).and_then(Option::take).is_some();
-                if is_active || known {
+                if is_active || known.is_some() {
                     // Told in an earlier run, or: the move, or the refusal of it, tells people in one message.
                     return;
                 }

@@ -418,18 +418,29 @@ impl PolicyState {
     }
 
     pub fn snapshot(&self, now: Now) -> PolicySnapshot {
-        let target = |(t, (health, since)): (&crate::domain::Target, (&TargetHealth, &UnixMs))| TargetSnapshot {
-            name: t.name.clone(),
-            health: health.state(),
-            since: health
-                .healthy_for(now.mono)
-                .map_or(*since, |d| UnixMs(now.wall.0.saturating_sub(d.as_millis() as u64))),
+        // What the last run knew to be down stays so until this one has judged it.
+        let target = |(idx, t): (TargetIdx, &crate::domain::Target)| {
+            let health = self.health_of(idx);
+            let stamped = self.since.get(idx.index()).copied().unwrap_or(now.wall);
+            let known = self.long_down.get(idx.index()).copied().flatten();
+            let healthy = health
+                .and_then(|h| h.healthy_for(now.mono))
+                .map(|d| UnixMs(now.wall.0.saturating_sub(d.as_millis() as u64)));
+            TargetSnapshot {
+                name: t.name.clone(),
+                health: if known.is_some() {
+                    Health::Down
+                } else {
+                    health.map(TargetHealth::state).unwrap_or_default()
+                },
+                since: known.or(healthy).unwrap_or(stamped),
+            }
         };
         PolicySnapshot {
             policy: self.policy.id.clone(),
             at: now.wall,
             epoch: self.known_epoch,
-            targets: self.policy.targets.iter().zip(self.health.iter().zip(&self.since)).map(target).collect(),
+            targets: self.policy.indices().zip(&self.policy.targets).map(target).collect(),
             moves: self.brakes.moves_as_wall(now),
             hold_down_until: self.brakes.hold_down_as_wall(now),
             locked: self.brakes.lock_as_snapshot(now),

@@ -8,6 +8,7 @@ use crate::golden;
 
 mod commands;
 mod corpus;
+mod properties;
 mod schema;
 
 fn no_env(_: &str) -> Option<String> {

@@ -10,6 +10,9 @@ mod battery;
 #[path = "../../src/runtime/testing.rs"]
 mod building;
 mod canary;
+// Properties are counted together with those of the engine.
+#[path = "../sim/properties/cases.rs"]
+mod cases;
 mod cli;
 mod config;
 mod control;
@@ -25,6 +28,7 @@ mod fuzz;
 mod golden;
 mod hostile;
 mod iam;
+mod interrupted;
 mod ledger;
 #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
 mod lost;

@@ -19,16 +19,10 @@ use crate::world::{Setup, World, alias_of};
 
 #[test]
 fn every_scenario_runs_as_it_is_written() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() >= 20, "the scenarios are missing");
-    for file in files {
+    for (file, input) in all() {
         println!("scenario {}", file.display());
-        let text = std::fs::read_to_string(&file).unwrap();
-        let input = text.split("\n----\n").next().unwrap().trim_end();
-        let record = check(input);
-        assert_eq!(record, check(input), "the same events give the same actions");
+        let record = check(&input);
+        assert_eq!(record, check(&input), "the same events give the same actions");
         golden::check(&file, &format!("{input}\n----\n{record}\n"));
     }
 }
@@ -40,6 +34,26 @@ fn check(input: &str) -> String {
 
 /// Runs one scenario to its end.
 pub fn play(input: &str) -> World {
+    let (mut world, end) = stage(input);
+    world.run(end);
+    world
+}
+
+/// All scenarios: file and input.
+pub fn all() -> Vec<(PathBuf, String)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 20, "the scenarios are missing");
+    let input = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.split("\n----\n").next().unwrap().trim_end().to_owned()
+    };
+    files.into_iter().map(|file| (file.clone(), input(&file))).collect()
+}
+
+/// The world of one scenario before its first moment, its script to come, and when it ends.
+pub fn stage(input: &str) -> (World, u64) {
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     let mut targets: Vec<Written> = Vec::new();
     let mut witnesses: Vec<(String, Option<String>)> = Vec::new();
@@ -74,8 +88,7 @@ pub fn play(input: &str) -> World {
     for (at, line) in &script {
         world.at(*at, line);
     }
-    world.run(end);
-    world
+    (world, end)
 }
 
 /// Name, priority, region and content of a target.

@@ -190,7 +190,7 @@ fn a_lost_reply_to_fifty_writes_is_resolved_by_each_for_itself() {
         let lost = crowd.requests.iter().find(|r| !r.accepted).unwrap();
         assert_eq!(lost.policies.len(), 50);
         // The request that was thought lost arrives after all: nothing of it is applied any more.
-        let late = crowd.zones[0].late();
+        let late = crowd.zones[0].late(0);
         assert_eq!(late.len(), usize::from(!applied));
         let now = crowd.now;
         assert!(late.iter().all(|changes| crowd.zones[0].apply(now, changes).is_err()));

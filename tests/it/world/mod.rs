@@ -1,6 +1,8 @@
 //! A small deterministic world around the real engine: targets, witnesses, a zone with Route 53's
 //! rules, name servers, a store and a clock. It decides nothing; it answers actions with events.
 
+mod audit;
+pub mod cut;
 mod hands;
 mod record;
 mod sample;
@@ -39,6 +41,7 @@ pub struct Setup {
     pub mode: Mode,
 }
 
+#[derive(Clone)]
 enum Due {
     Probe(TargetIdx, u64),
     Deliver(Event),
@@ -70,14 +73,23 @@ pub struct World {
     peer_behind: u64,
     /// Requests that never left are not logged.
     quiet: bool,
+    /// What the calendar told last, if it ever did.
+    window: Option<bool>,
     zone: Zone,
     /// Someone other than us emptied the record.
     emptied: bool,
     store_works: bool,
     snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     intents: BTreeMap<String, Intent>,
+    /// Notices that reached the outbox.
+    told: Vec<cut::Told>,
+    audit: audit::Audit,
     runs: u32,
     tally: Tally,
+    /// Nobody reads the log: nothing is written down and nothing counted.
+    silent: bool,
+    /// What is kept of a run by a test that kills processes.
+    books: Option<Box<cut::Books>>,
     pub log: Vec<String>,
 }
 
@@ -108,13 +120,18 @@ impl World {
             calls: 0,
             peer_behind: 0,
             quiet: false,
+            window: None,
             zone,
             emptied: false,
             store_works: true,
             snapshots: BTreeMap::new(),
             intents: BTreeMap::new(),
+            told: Vec::new(),
+            audit: audit::Audit::default(),
             runs: 0,
             tally: Tally::default(),
+            silent: false,
+            books: None,
             log: Vec::new(),
         }
     }
@@ -139,6 +156,15 @@ impl World {
 
     pub fn run(&mut self, end: u64) {
         self.start();
+        self.until(end);
+        let zone = self.zone_text();
+        self.say(format!("zone       {zone}"));
+        let snapshot = self.snapshot_text();
+        self.say(format!("snapshot   {snapshot}"));
+    }
+
+    /// Runs until `end`; every event is one step of the engine.
+    pub fn until(&mut self, end: u64) {
         loop {
             let deadline = self.fleet.as_ref().and_then(next_deadline).map(|t| t.0.saturating_sub(1_000_000));
             let next = self.due.first_key_value().map(|(k, _)| k.0);
@@ -161,10 +187,6 @@ impl World {
             }
         }
         self.now = end;
-        let zone = self.zone_text();
-        self.say(format!("zone       {zone}"));
-        let snapshot = self.snapshot_text();
-        self.say(format!("snapshot   {snapshot}"));
     }
 
     fn start(&mut self) {
@@ -182,11 +204,15 @@ impl World {
         self.fast = false;
         self.schedule(true);
         self.carry_out(out);
+        self.tell_window();
     }
 
     fn feed(&mut self, event: Event) {
         let now = self.now();
-        self.count(&event);
+        if !self.silent {
+            self.count(&event);
+        }
+        self.keep_answer(&event);
         let Some(fleet) = &mut self.fleet else { return };
         let mut out = Vec::new();
         step(fleet, now, event, &mut out);
@@ -240,76 +266,79 @@ impl World {
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
-            self.tally.said(&action, self.now().mono);
-            match action {
-                Action::Pace { fast, .. } => {
-                    self.fast = fast;
-                    self.schedule(fast);
-                }
-                Action::WitnessRound if self.witnesses_hang => {}
-                Action::WitnessRound => {
-                    let started = self.now().mono;
-                    let batch = |(i, answered): (usize, &bool)| Witnessed {
-                        witness: WitnessIdx(i as u32),
-                        started,
-                        answered: *answered,
-                    };
-                    let batch = self.witnesses.iter().enumerate().map(batch).collect();
-                    self.push(self.now + 20, Due::Deliver(Event::Witnessed(batch)));
-                }
-                Action::Call(call) => {
-                    self.calls += 1;
-                    self.call(call);
-                }
-                Action::AskOne { policy } => {
-                    let answers = self.zone.ask(&self.setup.policy, 1);
-                    self.push(self.now + 15, Due::Deliver(Event::Observed { policy, answers }));
-                }
-                Action::AskAll { policy } => {
-                    let (asked, answers) = (self.now().mono, self.zone.ask(&self.setup.policy, 2));
-                    self.push(self.now + 15, Due::Deliver(Event::Answers { policy, asked, answers }));
-                }
-                Action::ProbeByName { policy, target, address } => {
-                    let now = self.now().mono;
-                    let outcome = self.published.get(&target).copied().unwrap_or(self.outcomes[target.index()]);
-                    let probe = Probed { policy, target, started: now, ended: Tick(now.0 + PROBE_LATENCY), outcome };
-                    self.push(self.now + PROBE_LATENCY, Due::Deliver(Event::ByName { policy, address, probe }));
-                }
-                Action::Persist { seq, entry } => {
-                    for t in &entry.transitions {
-                        self.say(format!("{:<10} {}", format!("{:?}", t.kind).to_lowercase(), t.text));
-                    }
-                    for n in &entry.notices {
-                        self.say(format!("NOTICE     {:?} {:?}: {}", n.severity, n.kind, n.title));
-                        self.say_notice(n);
-                    }
-                    if !self.store_works {
-                        self.push(self.now + 2, Due::Deliver(Event::StoreFailed { seq, error: "disk full".into() }));
-                        continue;
-                    }
-                    for intent in &entry.intents {
-                        if let Some(old) = self.intents.get(&intent.id.0).and_then(|i| i.outcome.clone()) {
-                            assert_eq!(Some(&old), intent.outcome.as_ref(), "I11: a second outcome for {}", intent.id);
-                        }
-                        if let Some(outcome) = &intent.outcome {
-                            self.say(format!("OUTCOME    {} {}: {outcome:?}", intent.kind, intent.id));
-                        }
-                        self.intents.insert(intent.id.0.clone(), intent.clone());
-                    }
-                    for snapshot in entry.snapshots {
-                        self.snapshots.insert(snapshot.policy.clone(), snapshot);
-                    }
-                    self.push(self.now + 2, Due::Deliver(Event::Persisted { seq }));
-                }
-                Action::LookUpDelegation { zone, .. } => {
-                    let servers = self.delegation.clone();
-                    self.push(self.now + 30, Due::Deliver(Event::Delegated { zone, servers }));
-                }
-                Action::Reply { reply, .. } => match reply {
-                    CommandReply::Accepted(text) => self.say(format!("reply      ok: {text}")),
-                    CommandReply::Refused(text) => self.say(format!("reply      refused: {text}")),
-                },
+            if !self.silent {
+                self.tally.said(&action, self.now().mono);
             }
+            let before = self.before(&action);
+            self.carry_out_one(action);
+            self.cut(before);
+        }
+    }
+
+    fn carry_out_one(&mut self, action: Action) {
+        match action {
+            Action::Pace { fast, .. } => {
+                self.fast = fast;
+                self.schedule(fast);
+            }
+            Action::WitnessRound if self.witnesses_hang => {}
+            Action::WitnessRound => {
+                let started = self.now().mono;
+                let batch = |(i, answered): (usize, &bool)| Witnessed {
+                    witness: WitnessIdx(i as u32),
+                    started,
+                    answered: *answered,
+                };
+                let batch = self.witnesses.iter().enumerate().map(batch).collect();
+                self.push(self.now + 20, Due::Deliver(Event::Witnessed(batch)));
+            }
+            Action::Call(call) => {
+                self.calls += 1;
+                self.call(call);
+            }
+            Action::AskOne { policy } => {
+                let answers = self.zone.ask(&self.setup.policy, 1);
+                self.push(self.now + 15, Due::Deliver(Event::Observed { policy, answers }));
+            }
+            Action::AskAll { policy } => {
+                let (asked, answers) = (self.now().mono, self.zone.ask(&self.setup.policy, 2));
+                self.push(self.now + 15, Due::Deliver(Event::Answers { policy, asked, answers }));
+            }
+            Action::ProbeByName { policy, target, address } => {
+                let now = self.now().mono;
+                let outcome = self.published.get(&target).copied().unwrap_or(self.outcomes[target.index()]);
+                let probe = Probed { policy, target, started: now, ended: Tick(now.0 + PROBE_LATENCY), outcome };
+                self.push(self.now + PROBE_LATENCY, Due::Deliver(Event::ByName { policy, address, probe }));
+            }
+            Action::Persist { seq, entry } => {
+                self.say_entry(&entry);
+                if !self.store_works {
+                    self.push(self.now + 2, Due::Deliver(Event::StoreFailed { seq, error: "disk full".into() }));
+                    return;
+                }
+                for intent in &entry.intents {
+                    if let Some(old) = self.intents.get(&intent.id.0).and_then(|i| i.outcome.clone()) {
+                        assert_eq!(Some(&old), intent.outcome.as_ref(), "I11: a second outcome for {}", intent.id);
+                    }
+                    if let Some(outcome) = &intent.outcome {
+                        self.say(format!("OUTCOME    {} {}: {outcome:?}", intent.kind, intent.id));
+                    }
+                    self.intents.insert(intent.id.0.clone(), intent.clone());
+                }
+                for snapshot in entry.snapshots {
+                    self.snapshots.insert(snapshot.policy.clone(), snapshot);
+                }
+                self.told.extend(entry.notices.iter().map(cut::told));
+                self.push(self.now + 2, Due::Deliver(Event::Persisted { seq }));
+            }
+            Action::LookUpDelegation { zone, .. } => {
+                let servers = self.delegation.clone();
+                self.push(self.now + 30, Due::Deliver(Event::Delegated { zone, servers }));
+            }
+            Action::Reply { reply, .. } => match reply {
+                CommandReply::Accepted(text) => self.say(format!("reply      ok: {text}")),
+                CommandReply::Refused(text) => self.say(format!("reply      refused: {text}")),
+            },
         }
     }
 
@@ -348,17 +377,19 @@ impl World {
             }
             ApiCall::Write { batch, zone, changes, .. } => {
                 assert!(self.setup.mode.writes(), "I14: an observing engine emitted a write");
+                self.check_request(&changes);
                 let answer = match self.no_such_zone(&zone) {
                     Some(error) => WriteAnswer::Refused { code: RefusedCode::NoSuchZone, message: error.message },
                     None => self.zone.write(self.now, &changes),
                 };
+                self.check_applied();
                 let text = match &answer {
                     WriteAnswer::Accepted { .. } => "accepted".to_owned(),
                     WriteAnswer::Refused { code, .. } => format!("refused {code:?}"),
                     WriteAnswer::Ambiguous(why) => format!("reply lost ({why})"),
                     WriteAnswer::NotSent(error) => format!("not sent ({error})"),
                 };
-                if !(self.quiet && matches!(answer, WriteAnswer::NotSent(_))) {
+                if !self.silent && !(self.quiet && matches!(answer, WriteAnswer::NotSent(_))) {
                     self.say(format!("WRITE      {} -> {text}", summary(&changes)));
                 }
                 Event::Answered { batch, answer }

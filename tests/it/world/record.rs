@@ -3,7 +3,7 @@
 
 use failoverd::domain::*;
 use failoverd::engine::fence::{FenceValue, unquote};
-use failoverd::engine::journal::PolicySnapshot;
+use failoverd::engine::journal::{JournalEntry, PolicySnapshot};
 use failoverd::engine::notice::{Notice, Place};
 use failoverd::engine::report;
 use failoverd::engine::zone::{Change, LiveSet};
@@ -13,12 +13,29 @@ use super::{WALL, World};
 
 impl World {
     pub(super) fn say(&mut self, text: impl AsRef<str>) {
+        if self.silent {
+            return;
+        }
         let stamp = format!("{:.1}s", self.now as f64 / 1000.0);
         self.log.push(format!("{stamp:>8} {}", text.as_ref()));
     }
 
-    /// Runs until `end`; every event is one step of the engine.    /// What the notice says below its title.
-    pub(super) fn say_notice(&mut self, n: &Notice) {
+    /// Transitions and notices of one entry.
+    pub(super) fn say_entry(&mut self, entry: &JournalEntry) {
+        if self.silent {
+            return;
+        }
+        for t in &entry.transitions {
+            self.say(format!("{:<10} {}", format!("{:?}", t.kind).to_lowercase(), t.text));
+        }
+        for n in &entry.notices {
+            self.say(format!("NOTICE     {:?} {:?}: {}", n.severity, n.kind, n.title));
+            self.say_notice(n);
+        }
+    }
+
+    /// What the notice says below its title.
+    fn say_notice(&mut self, n: &Notice) {
         let mut more: Vec<String> = n.why.iter().map(|line| format!("why  {line}")).collect();
         if let Some(m) = &n.moved {
             let from = m.from.as_ref().map_or("-".into(), place);
@@ -180,7 +197,7 @@ impl World {
     }
 }
 
-fn set_text(set: &LiveSet) -> String {
+pub(super) fn set_text(set: &LiveSet) -> String {
     let id = |what: &str, id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!(" {what} {id}"));
     let content = match &set.alias {
         Some(alias) => alias.to_string(),

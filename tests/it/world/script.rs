@@ -15,7 +15,7 @@
 //! - `peer KIND [TARGETS] [KEY=VALUE…]`: another instance of our cluster writes the next epoch; `other …`:
 //!   another cluster does. KIND is any kind of write, `freezes` or `unfreezes`; keys are the fence's.
 //!   `peer clock behind SECONDS`.
-//! - `api up | down | denies | denies-writes | lost-after | lost-before | throttles N | busy N`, `late lands`,
+//! - `api up | down | denies | denies-writes | lost-after | lost-before | throttles N | busy N`, `late lands`, `late never lands`,
 //!   `zone refuses NAME [unnamed]`, `zone accepts NAME`, `zone recreated`, `zone private`, `calls`, `quiet`.
 //! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
 //!   `delegation HOST… | unknown`, `rehearsal due`,
@@ -36,10 +36,11 @@ use super::{Due, World};
 
 impl World {
     pub(super) fn script(&mut self, line: &str) {
-        if line != "report" {
+        if line != "report" && !self.silent {
             self.say(format!("> {line}"));
         }
         let words = words_of(line);
+        self.keep_step(&words);
         match words.as_slice() {
             ["restart", rest @ ..] => {
                 if rest == ["empty"] {
@@ -72,6 +73,7 @@ impl World {
             ["zone", "recreated"] => {
                 self.emptied = true;
                 self.zone.recreate();
+                self.forget_epochs();
             }
             ["zone", "private"] => self.zone.private = true,
             ["zone", "refuses", name, rest @ ..] => {
@@ -84,7 +86,10 @@ impl World {
                 self.witnesses.fill(*what == "answer");
             }
             ["witness", n, what] => self.witnesses[n.parse::<usize>().unwrap() - 1] = *what == "answers",
-            ["window", what] => self.feed(Event::Window { policy: PolicyIdx(0), open: *what == "opens" }),
+            ["window", what] => {
+                self.window = Some(*what == "opens");
+                self.tell_window();
+            }
             ["store", what] => self.store_works = *what == "works",
             ["dns", "stale"] => self.zone.dns = DnsMode::Stale,
             ["dns", "silent"] => self.zone.dns = DnsMode::Silent,
@@ -98,15 +103,22 @@ impl World {
             ["api", "busy", n] => self.zone.api = ApiMode::Busy(n.parse().unwrap()),
             ["api", "throttles", n] => self.zone.api = ApiMode::Throttles(n.parse().unwrap()),
             ["late", "lands"] => {
-                for changes in self.zone.late() {
+                for changes in self.zone.late(self.now) {
                     let text = self
                         .zone
                         .apply(self.now, &changes)
                         .map_or_else(|e| format!("refused: {e}"), |_| "APPLIED".into());
                     self.say(format!("LATE       {} -> {text}", summary(&changes)));
+                    self.check_applied();
                 }
             }
-            ["hand", rest @ ..] => self.hand(rest),
+            ["late", "never", "lands"] => drop(self.zone.late(self.now)),
+            ["hand", rest @ ..] => {
+                if matches!(rest, ["rolls", "back"] | ["fence", ..] | ["deletes" | "spoils", "fence"]) {
+                    self.forget_epochs();
+                }
+                self.hand(rest);
+            }
             ["start", rest @ ..] => self.begin_zone(rest),
             ["peer", "clock", "behind", secs] => self.peer_behind = secs.parse::<u64>().unwrap() * 1000,
             ["quiet"] => self.quiet = true,
@@ -117,6 +129,7 @@ impl World {
             }
             ["peer", rest @ ..] => self.peer("prod/use1-b", rest),
             ["other", rest @ ..] => self.peer("other/euw1-x", rest),
+            ["report"] if self.silent => {}
             ["report"] => self.report(),
             [target, rest @ ..] => {
                 let idx = self.setup.policy.target_named(target).unwrap_or_else(|| panic!("`{line}` is no step"));

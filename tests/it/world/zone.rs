@@ -9,6 +9,17 @@ use failoverd::engine::event::ServerAnswer;
 use failoverd::engine::fence::{MAX_VALUE, unquote};
 use failoverd::engine::zone::*;
 
+/// The provider takes no request that was signed longer ago (AWS Signature Version 4).
+const SIGNATURE_LIFE: u64 = 15 * 60 * 1000;
+
+/// One batch that was carried out.
+#[derive(Clone)]
+pub struct Taken {
+    pub changes: Vec<Change>,
+    /// The TXT sets that stood at the names it writes.
+    pub stood: BTreeMap<RecordName, LiveSet>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ApiMode {
     Up,
@@ -34,6 +45,7 @@ pub enum DnsMode {
 /// Name, type and set identifier (empty for a simple set).
 type Key = (RecordName, String, String);
 
+#[derive(Clone)]
 pub struct Zone {
     pub name: RecordName,
     /// Changes when the zone is recreated.
@@ -51,7 +63,10 @@ pub struct Zone {
     first: BTreeMap<Key, LiveSet>,
     pub api: ApiMode,
     pub dns: DnsMode,
-    held: Vec<Vec<Change>>,
+    /// Requests that were not carried out yet, with the time they were signed.
+    held: Vec<(u64, Vec<Change>)>,
+    /// Batches that were carried out and not looked at yet.
+    pub taken: Vec<Taken>,
     /// Accepted changes by id, with their time.
     changes: BTreeMap<String, u64>,
 }
@@ -71,6 +86,7 @@ impl Zone {
             api: ApiMode::Up,
             dns: DnsMode::Fine,
             held: Vec::new(),
+            taken: Vec::new(),
             changes: BTreeMap::new(),
         }
     }
@@ -128,9 +144,15 @@ impl Zone {
         self.changes.len()
     }
 
-    /// Requests whose reply was lost before they were carried out.
-    pub fn late(&mut self) -> Vec<Vec<Change>> {
-        std::mem::take(&mut self.held)
+    /// Requests whose reply was lost before they were carried out, and that may still be.
+    pub fn late(&mut self, now: u64) -> Vec<Vec<Change>> {
+        let alive = |(signed, _): &(u64, Vec<Change>)| now.saturating_sub(*signed) <= SIGNATURE_LIFE;
+        std::mem::take(&mut self.held).into_iter().filter(alive).map(|(_, changes)| changes).collect()
+    }
+
+    /// A request is on its way; it may arrive late.
+    pub fn hold(&mut self, now: u64, changes: &[Change]) {
+        self.held.push((now, changes.to_vec()));
     }
 
     /// When the change was accepted.
@@ -164,7 +186,7 @@ impl Zone {
             }
             ApiMode::LostBeforeCommit => {
                 self.api = ApiMode::Up;
-                self.held.push(changes.to_vec());
+                self.hold(now, changes);
                 WriteAnswer::Ambiguous("timeout".into())
             }
             ApiMode::Up => match self.apply(now, changes) {
@@ -207,6 +229,9 @@ impl Zone {
                 }
             }
         }
+        let txt = |c: &Change| Some((c.name.clone(), self.get(&c.name, "TXT")?.clone()));
+        let stood = changes.iter().filter_map(txt).collect();
+        self.taken.push(Taken { changes: changes.to_vec(), stood });
         self.sets = sets;
         if self.dns == DnsMode::Fine {
             self.publish();

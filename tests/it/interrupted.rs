@@ -28,7 +28,7 @@ use verdict::{After, Count};
 /// Within this after the last fault everything must have converged, in milliseconds.
 const PATIENCE: u64 = 2 * 3600 * 1000;
 /// How often it is looked whether it has.
-const LOOK: u64 = 300 * 1000;
+const LOOK: u64 = 120 * 1000;
 
 /// What a script comes to when nothing is interrupted; both by whether held requests land.
 struct Calm {

@@ -33,7 +33,7 @@ pub struct After {
 /// Why an interrupted run may end elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
-    /// It died before the freeze, unfreeze, ack or drain mark that a person asked for was on disk.
+    /// It died before the freeze, unfreeze, ack or undrain that a person asked for was on disk.
     NotOnDisk,
     /// A switch, failback, apply, drain, adoption, release, takeover or force is asked of one moment; the
     /// process died before its write was accepted.
@@ -59,7 +59,7 @@ impl Reason {
             })
         };
         match self {
-            Reason::NotOnDisk => asked(&["freeze", "unfreeze", "ack", "drain", "undrain"], COMMIT),
+            Reason::NotOnDisk => asked(&["freeze", "unfreeze", "ack", "undrain"], COMMIT),
             Reason::AskedOfOneMoment => {
                 let verbs = ["switch", "failback", "apply", "drain", "adopt", "release", "takeover", "force"];
                 asked(&verbs, 60_000)
@@ -117,6 +117,18 @@ impl After {
     /// Nothing is to be said of it.
     pub fn is_plain(&self) -> bool {
         self.broken.is_none() && self.elsewhere.is_none() && self.again.is_empty()
+    }
+
+    fn ends_well(&self) -> bool {
+        self.broken.is_none() && self.elsewhere.is_none()
+    }
+
+    /// The line that must be in the list for where it ended; `None` when it ended well or has no reason.
+    fn line(&self) -> Option<String> {
+        // No command that was lost excuses a broken promise.
+        let may = |r: &Reason| self.broken.is_none() || *r == Reason::Observes;
+        let reason = Reason::ALL.iter().find(|(_, r)| self.reasons.contains(r) && may(r));
+        reason.filter(|_| !self.ends_well()).map(|(word, _)| format!("{} {word}", self.name))
     }
 
     pub fn text(&self) -> String {
@@ -202,27 +214,38 @@ fn run_on(calm: &Calm, cut: &mut Cut, lands: bool) {
 }
 
 /// What no line of the list allows, and lines that nothing needs: scenario, action, what is wrong.
+/// With `UPDATE=1` the list is written anew; what has no reason stays wrong.
 pub fn judge(afters: &[After]) -> Vec<(String, usize, String)> {
-    let lines: Vec<&str> = LIST.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
-    let mut needed = vec![false; lines.len()];
+    let (comments, listed): (Vec<&str>, Vec<&str>) = LIST.lines().partition(|l| l.starts_with('#') || l.is_empty());
+    let mut needed: BTreeSet<String> = BTreeSet::new();
     let mut wrong = Vec::new();
-    let mut allow = |line: String| match lines.iter().position(|l| *l == line) {
-        Some(at) => std::mem::replace(&mut needed[at], true) || true,
-        None => false,
-    };
     for after in afters {
-        // No command that was lost excuses a broken promise.
-        let may = |r: &Reason| after.broken.is_none() || *r == Reason::Observes;
-        let reasons = Reason::ALL.iter().filter(|(_, r)| after.reasons.contains(r) && may(r));
-        let mut reasons = reasons.map(|(word, _)| format!("{} {word}", after.name));
-        let ends = after.broken.is_some() || after.elsewhere.is_some();
-        let is_listed = !ends || reasons.any(&mut allow);
-        let news = after.again.iter().filter(|(kind, ..)| !allow(format!("told-again {kind:?}"))).count();
-        if !is_listed || news > 0 {
-            wrong.push((after.name.clone(), after.action, after.text()));
+        match after.line() {
+            Some(line) => drop(needed.insert(line)),
+            None if after.ends_well() => {}
+            None => wrong.push((after.name.clone(), after.action, after.text())),
+        }
+        needed.extend(after.again.iter().map(|(kind, ..)| format!("told-again {kind:?}")));
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        let lines: Vec<&str> = comments.into_iter().chain(needed.iter().map(String::as_str)).collect();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/interrupted/differences.txt");
+        std::fs::write(file, lines.join("\n") + "\n").unwrap();
+        return wrong;
+    }
+    for after in afters {
+        let again = after.again.iter().map(|(kind, ..)| format!("told-again {kind:?}"));
+        let missing: Vec<String> =
+            after.line().into_iter().chain(again).filter(|l| !listed.contains(&l.as_str())).collect();
+        if !missing.is_empty() {
+            wrong.push((
+                after.name.clone(),
+                after.action,
+                format!("{}; not listed: {}", after.text(), missing.join(", ")),
+            ));
         }
     }
-    for (line, _) in lines.iter().zip(&needed).filter(|(_, needed)| !**needed) {
+    for line in listed.into_iter().filter(|l| !needed.contains(*l)) {
         wrong.push((String::new(), 0, format!("differences.txt: no death needs `{line}` any more")));
     }
     wrong

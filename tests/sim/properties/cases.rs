@@ -10,6 +10,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestRunner};
 
 /// What continuous integration tries, together at least this many.
+#[allow(dead_code)]
 pub const LEAST: u32 = 100_000;
 
 /// Name of the property and its number of cases.

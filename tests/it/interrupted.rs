@@ -46,6 +46,7 @@ struct Death {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it took is printed")]
 fn killed_after_any_action_of_any_scenario_it_comes_back_and_converges() {
     let (started, wanted) = (Instant::now(), std::env::var("PREFIX").ok());
     let wanted = wanted.as_deref().map(|w| w.split_once(':').expect("PREFIX=NAME:ACTION"));

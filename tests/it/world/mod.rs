@@ -389,7 +389,8 @@ impl World {
                     WriteAnswer::Ambiguous(why) => format!("reply lost ({why})"),
                     WriteAnswer::NotSent(error) => format!("not sent ({error})"),
                 };
-                if !self.silent && !(self.quiet && matches!(answer, WriteAnswer::NotSent(_))) {
+                let unheard = self.quiet && matches!(answer, WriteAnswer::NotSent(_));
+                if !(self.silent || unheard) {
                     self.say(format!("WRITE      {} -> {text}", summary(&changes)));
                 }
                 Event::Answered { batch, answer }

@@ -35,6 +35,7 @@ pub const CASES: [(&str, u32); 17] = [
 ];
 
 /// Tries the property `name` as often as the table says.
+#[expect(clippy::disallowed_methods, reason = "how long it took is printed")]
 pub fn hold<S: Strategy>(name: &'static str, input: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let cases = CASES.iter().find(|(n, _)| *n == name).map(|(_, cases)| *cases);
     let cases = cases.unwrap_or_else(|| panic!("`{name}` is not in the table"));

@@ -294,10 +294,10 @@ impl Drive {
             0 => CommandKind::Freeze,
             1 | 2 => CommandKind::Unfreeze,
             3 => CommandKind::Ack,
-            4 => CommandKind::Adopt { to, repair: b % 2 == 0 },
+            4 => CommandKind::Adopt { to, repair: b.is_multiple_of(2) },
             5 | 6 => CommandKind::Switch { to, drain: Duration::from_secs(u64::from(b % 20)) },
             7 => CommandKind::Failback,
-            8 => CommandKind::Drain { target, hard: b % 2 == 0 },
+            8 => CommandKind::Drain { target, hard: b.is_multiple_of(2) },
             9 => CommandKind::Undrain { target },
             10 => CommandKind::Release,
             11 => CommandKind::Takeover { from: ClusterName::new("other").unwrap() },
@@ -322,7 +322,7 @@ impl Drive {
                 }
                 2 => drop(self.zone.insert(key, LiveSet::values("TXT", 60, vec!["\"hello\"".into()]))),
                 _ => {
-                    let cluster = if b % 7 == 0 { "other" } else { "prod" };
+                    let cluster = if b.is_multiple_of(7) { "other" } else { "prod" };
                     let text = format!(
                         "v=1 e={} p={} o={cluster}/b a=peer-{b} t={} k={} h=1 m={} u=0 c=0a1b2c3d to=t1",
                         b % 100,

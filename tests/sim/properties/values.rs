@@ -77,7 +77,7 @@ fn no_text_at_a_fence_is_a_panic_or_ours_by_mistake() {
             }
         }
         let set = LiveSet { routing: weighted.then(|| "w".into()), ..LiveSet::values("TXT", 60, raw.clone()) };
-        let fence = Fence::classify(&[set.clone()], &cluster);
+        let fence = Fence::classify(std::slice::from_ref(&set), &cluster);
         if let Some((value, standing)) = fence.ours() {
             prop_assert!(raw.len() == 1 && !weighted && value.cluster == cluster && *standing == set);
         }

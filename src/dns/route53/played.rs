@@ -22,9 +22,9 @@ pub fn played(play: impl Fn(&[u8]) -> (u16, Vec<u8>) + Send + Sync + 'static) ->
         .behavior_version(behavior())
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(keys))
-        .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(player.clone())))
         .build();
-    let shared = Shared { sdk, place: "127.0.0.1:1".into() };
+    let http = http_client_fn(move |_, _| SharedHttpConnector::new(player.clone()));
+    let shared = Shared { sdk, http, place: "127.0.0.1:1".into() };
     let settings = Settings { endpoint_url: Some("http://127.0.0.1:1".into()), ..Settings::default() };
     (shared.reader(&settings), shared.writer(&settings))
 }

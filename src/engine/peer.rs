@@ -45,7 +45,6 @@ impl PolicyState {
         self.precondition_failures = 0;
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
-        // A lower epoch is a zone rolled back outside our control: its brakes are older than ours.
         if value.epoch >= self.known_epoch {
             let after = last_read.filter(|_| news && !first);
             // What the first reading brings was written before anything was typed here.
@@ -53,6 +52,10 @@ impl PolicyState {
             self.overtake_unfreeze(cx, &value, newer_hand);
             self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);
+        } else if self.asked(&Asked::Ack).is_none() && !seeded(Bug::BrakesPerProcess) {
+            // A zone rolled back outside our control, or a fence begun anew by an instance that knew nothing:
+            // who may move the record is known better here, but the moves it counts were made.
+            self.take_moves(cx.now, &value);
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
         self.dirty = true;

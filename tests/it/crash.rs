@@ -12,9 +12,9 @@
 //!
 //! It ends with one line `ledger: {"part":"kills",…}` on stdout (`--nocapture` shows it).
 
-mod judge;
-mod stage;
-mod storm;
+pub mod judge;
+pub mod stage;
+pub mod storm;
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

@@ -19,6 +19,8 @@ mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod demo;
+#[cfg(feature = "failpoints")]
+mod disk;
 mod documents;
 mod e2e;
 mod faults;

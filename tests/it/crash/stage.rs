@@ -54,11 +54,25 @@ pub struct Instance {
     pub lives: Vec<Life>,
 }
 
+impl Instance {
+    /// What the shim of `disk` notes of its state file.
+    pub fn diary(&self) -> PathBuf {
+        self.state.with_extension("diary")
+    }
+
+    /// The file that tells the shim what to do to it.
+    fn trouble(&self) -> PathBuf {
+        self.state.with_extension("trouble")
+    }
+}
+
 pub struct Stage {
     pub place: Place,
     pub sink: Receiver,
     pub plan: Plan,
     pub instances: Vec<Instance>,
+    /// Stands between the daemons and their state files, see `disk/shim.c`.
+    pub shim: Option<PathBuf>,
     turns: Vec<Turn>,
     diary: Vec<String>,
     logs: Vec<String>,
@@ -90,8 +104,8 @@ impl Stage {
         let sink = Receiver::start(Reply::Status(204, "")).await;
         let (began, no) = (wall(), Vec::new());
         let up = |east| Turn { east, up: true, from: began, until: began };
-        let stage =
-            Stage { place, sink, plan, instances, turns: vec![up(true), up(false)], diary: no.clone(), logs: no };
+        let turns = vec![up(true), up(false)];
+        let stage = Stage { place, sink, plan, instances, shim: None, turns, diary: no.clone(), logs: no };
         stage.write();
         stage
     }
@@ -210,12 +224,22 @@ to = ["audit"]
         if let Some(point) = failpoint {
             command.env("FAILOVERD_FAILPOINT", point);
         }
+        if let Some(shim) = &self.shim {
+            command.env("LD_PRELOAD", shim).env("DISK_STATE", &instance.state);
+            command.env("DISK_DIARY", instance.diary()).env("DISK_TROUBLE", instance.trouble());
+        }
         let began = wall();
         instance.daemon = Some(Process::start(&mut command));
         instance.lives.push(Life { began, ended: UnixMs(u64::MAX) });
         let say = format!("{} starts, to die at {}, open: {open}", instance.name, failpoint.unwrap_or("any time"));
         self.note(say);
         open
+    }
+
+    /// What the disk does from now on: one of the letters of `disk/shim.c`, or nothing.
+    pub fn disk(&mut self, which: usize, trouble: &str) {
+        self.note(format!("the disk: {trouble:?}"));
+        std::fs::write(self.instances[which].trouble(), trouble).unwrap();
     }
 
     /// True when it has died by itself.

@@ -1,6 +1,7 @@
 //! Daemons killed all the time, in every weather: at named points and at random moments, while
 //! targets die and come back and the provider loses, delays and refuses requests.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -23,34 +24,47 @@ const TICK: Duration = Duration::from_millis(4);
 
 /// What all lanes count together.
 #[derive(Default)]
-struct Count {
-    kills: AtomicUsize,
-    with_open_intent: AtomicUsize,
-    moves: AtomicUsize,
-    stages: AtomicUsize,
+pub struct Count {
+    pub kills: AtomicUsize,
+    pub with_open_intent: AtomicUsize,
+    pub moves: AtomicUsize,
+    pub stages: AtomicUsize,
     failed: AtomicBool,
+}
+
+/// Is told of every death, before the next life.
+pub trait Undertaker {
+    fn bury(&mut self, stage: &mut Stage, which: usize, dice: &mut Dice);
+}
+
+impl Undertaker for () {
+    fn bury(&mut self, _: &mut Stage, _: usize, _: &mut Dice) {}
+}
+
+pub struct Orders<'a> {
+    pub seed: u64,
+    /// Stages at the same time.
+    pub lanes: u64,
+    pub shim: Option<PathBuf>,
+    pub enough: &'a (dyn Fn(&Count) -> bool + Sync),
+    /// Makes the undertaker of a new stage.
+    pub hire: &'a (dyn Fn(&Stage) -> Box<dyn Undertaker + 'a> + Sync),
 }
 
 #[test]
 fn killed_at_any_moment_in_every_weather() {
     let wanted = figure("KILLS", 200) as usize;
     let seed = figure("KILL_SEED", 20_261_121);
-    let lanes = figure("KILL_LANES", 4);
-    println!("KILL_SEED={seed} KILLS={wanted} KILL_LANES={lanes}");
-    let count = Count::default();
+    println!("KILL_SEED={seed} KILLS={wanted}");
     let began = Instant::now();
-    std::thread::scope(|scope| {
-        for lane in 0..lanes {
-            let count = &count;
-            scope.spawn(move || {
-                let runtime =
-                    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-                let _stop_others = StopOthers(count);
-                runtime.block_on(run_lane(seed, lane, wanted, count));
-            });
-        }
-    });
     let read = |figure: &AtomicUsize| figure.load(Ordering::SeqCst);
+    let count = rage(&Orders {
+        seed,
+        lanes: figure("KILL_LANES", 4),
+        shim: None,
+        enough: &|count| read(&count.kills) >= wanted,
+        hire: &|_| Box::new(()),
+    });
     let (kills, open, moves) = (read(&count.kills), read(&count.with_open_intent), read(&count.moves));
     let seconds = began.elapsed().as_secs_f64();
     println!("{} stages, {:.1} kills a second", read(&count.stages), kills as f64 / seconds);
@@ -60,6 +74,23 @@ fn killed_at_any_moment_in_every_weather() {
     );
     assert!(open * 20 >= kills, "only {open} of {kills} kills hit an open write: the storm is too calm");
     assert!(moves * 20 >= kills, "only {moves} moves in {kills} kills: the storm is too calm");
+}
+
+/// Kills until it is enough; panics when anything was harmed.
+pub fn rage(orders: &Orders<'_>) -> Count {
+    let count = Count::default();
+    std::thread::scope(|scope| {
+        for lane in 0..orders.lanes {
+            let count = &count;
+            scope.spawn(move || {
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+                let _stop_others = StopOthers(count);
+                runtime.block_on(run_lane(orders, lane, count));
+            });
+        }
+    });
+    count
 }
 
 struct StopOthers<'a>(&'a Count);
@@ -72,17 +103,20 @@ impl Drop for StopOthers<'_> {
     }
 }
 
-async fn run_lane(seed: u64, lane: u64, wanted: usize, count: &Count) {
-    let enough = || count.kills.load(Ordering::SeqCst) >= wanted || count.failed.load(Ordering::SeqCst);
+async fn run_lane(orders: &Orders<'_>, lane: u64, count: &Count) {
+    let enough = || (orders.enough)(count) || count.failed.load(Ordering::SeqCst);
+    let seed = orders.seed;
     for number in 0.. {
         if enough() {
             return;
         }
         let mut dice = Dice::of(seed, &[lane, number]);
         let plan = Plan { pair: dice.percent(40), failback: dice.percent(40) };
-        let mut storm =
-            Storm { stage: Stage::new(plan).await, known: Known::new(), kills: 0, late_until: Instant::now() };
-        storm.stage.note(format!("KILL_SEED={seed} lane {lane} stage {number}"));
+        let mut stage = Stage::new(plan).await;
+        stage.shim.clone_from(&orders.shim);
+        stage.note(format!("seed {seed} lane {lane} stage {number}"));
+        let undertaker = (orders.hire)(&stage);
+        let mut storm = Storm { stage, undertaker, known: Known::new(), kills: 0, late_until: Instant::now() };
         count.stages.fetch_add(1, Ordering::SeqCst);
         let mut moves = 0;
         while !enough() && moves < MOVES {
@@ -103,15 +137,16 @@ async fn run_lane(seed: u64, lane: u64, wanted: usize, count: &Count) {
     }
 }
 
-struct Storm {
+struct Storm<'a> {
     stage: Stage,
+    undertaker: Box<dyn Undertaker + 'a>,
     known: Known,
     kills: usize,
     /// When the last late request has landed.
     late_until: Instant,
 }
 
-impl Storm {
+impl Storm<'_> {
     /// One daemon from its start (or from wherever it is) to its death. True when it began with
     /// an open write.
     async fn life(&mut self, dice: &mut Dice) -> bool {
@@ -140,13 +175,13 @@ impl Storm {
             }
             sleep(TICK).await;
         }
-        self.stage.kill(victim);
-        self.kills += 1;
         // Now and then everything goes at once.
-        if self.stage.plan.pair && dice.percent(25) {
-            for which in 0..self.stage.instances.len() {
-                self.kills += usize::from(self.stage.instances[which].daemon.is_some());
+        let all = self.stage.plan.pair && dice.percent(25);
+        for which in 0..self.stage.instances.len() {
+            if (all || which == victim) && self.stage.instances[which].daemon.is_some() {
                 self.stage.kill(which);
+                self.kills += 1;
+                self.undertaker.bury(&mut self.stage, which, dice);
             }
         }
         self.late_until = Instant::now() + Duration::from_millis(LATE);

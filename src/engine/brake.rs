@@ -82,6 +82,11 @@ impl Brakes {
         u32::try_from(self.moves.iter().filter(|at| now.since(**at) < HOUR).count()).unwrap_or(u32::MAX)
     }
 
+    /// When the last move that is still known of ended.
+    pub fn last_move(&self) -> Option<Tick> {
+        self.moves.iter().max().copied()
+    }
+
     /// An automatic move ended at `at`.
     pub fn count_move(&mut self, at: Tick, now: Tick) {
         self.moves.retain(|m| now.since(*m) < HOUR);

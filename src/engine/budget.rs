@@ -22,7 +22,7 @@ impl TokenBucket {
     /// Takes `calls` at once, or nothing. A demand above `burst` waits for a full bucket and overdraws it.
     pub fn take(&mut self, calls: u32, now: Tick) -> bool {
         self.fill(now);
-        if self.tokens + 1e-9 < f64::from(calls).min(self.burst) {
+        if self.missing(calls, now) > 0.0 {
             return false;
         }
         self.tokens -= f64::from(calls);
@@ -42,11 +42,16 @@ impl TokenBucket {
 
     /// When `take(calls)` will succeed if nothing else is taken.
     pub fn ready_at(&self, calls: u32, now: Tick) -> Tick {
-        let missing = f64::from(calls).min(self.burst) - self.left(now);
+        let missing = self.missing(calls, now);
         if missing <= 0.0 {
             return now;
         }
         now + Duration::from_secs_f64(missing / self.rate) + Duration::from_millis(1)
+    }
+
+    /// A rounding error is no missing call.
+    fn missing(&self, calls: u32, now: Tick) -> f64 {
+        f64::from(calls).min(self.burst) - self.left(now) - 1e-9
     }
 
     /// When the bucket was last looked at.

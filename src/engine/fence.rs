@@ -96,6 +96,11 @@ impl FenceKind {
         matches!(self, FenceKind::Known(kind) if kind.is_automatic_move())
     }
 
+    /// What hold-down and flap budget count.
+    pub fn is_counted_move(&self) -> bool {
+        matches!(self, FenceKind::Known(kind) if kind.is_counted_move())
+    }
+
     /// An automatic move or a person's; not to be undone by an automatic one at once.
     pub fn moves_the_record(&self) -> bool {
         self.is_automatic_move() || matches!(self, FenceKind::Known(Kind::Switch | Kind::Force))

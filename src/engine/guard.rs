@@ -234,7 +234,7 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
         }
         _ => Vec::new(),
     };
-    if let Some(well) = leaving.iter().find(|i| p.health_of(**i).is_some_and(|h| !h.is_failing_now())) {
+    if let Some(well) = leaving.iter().find(|i| p.health_of(**i).is_some_and(|h| !h.was_seen_failing())) {
         let text = format!("{} answered just now", p.name_of(*well));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }

@@ -179,6 +179,10 @@ impl TargetHealth {
     pub fn healthy_since(&self) -> Option<Tick> {
         self.healthy_since
     }
+    /// The latest outcome that tells anything is a failure; an unknown one does not change it.
+    pub fn was_seen_failing(&self) -> bool {
+        self.last_down.is_some() && self.successes == 0
+    }
     /// The latest outcome is not a success.
     pub fn is_failing_now(&self) -> bool {
         self.last.is_some_and(|last| last.outcome != Outcome::Up)

@@ -114,6 +114,10 @@ impl PolicyState {
         let acking = self.asked(&Asked::Ack).is_some();
         // What was counted more than an hour before counts no more.
         if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
+            // Its writer may know of fewer moves than are counted here: this one is one more.
+            if news && value.kind.is_counted_move() {
+                self.brakes.count_move(at, now.mono);
+            }
             self.brakes.at_least(value.moves, at, now.mono);
         }
         match value.kind {
@@ -209,10 +213,14 @@ impl PolicyState {
     /// The moves another cluster counted are ours when we take its record over.
     pub(super) fn take_moves(&mut self, now: Now, value: &FenceValue) {
         let at = now.mono - now.wall.since(value.written);
+        let is_move = value.kind.is_counted_move();
         if now.wall.since(value.written) < HOUR {
+            if is_move && self.brakes.last_move().is_none_or(|last| last < at) {
+                self.brakes.count_move(at, now.mono);
+            }
             self.brakes.at_least(value.moves, at, now.mono);
         }
-        if matches!(value.kind, FenceKind::Known(kind) if kind.is_counted_move()) {
+        if is_move {
             let until = at + self.policy.failover.hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
         }

@@ -171,7 +171,8 @@ impl Drive {
             let confirmed = |t: usize| {
                 let (check, seen) = (&policy.targets[t].check, seen(t));
                 let span = seen.failures.last().copied().unwrap_or(0) - seen.failures.first().copied().unwrap_or(0);
-                seen.failures.len() >= check.fall as usize
+                seen.successes == 0
+                    && seen.failures.len() >= check.fall as usize
                     && Duration::from_millis(span) >= check.confirm
                     && seen.failures.last().is_some_and(|at| self.now.mono.0 - at <= 31_000)
             };
@@ -222,7 +223,8 @@ impl Drive {
                     }
                     Outcome::Up => {
                         seen.successes += 1;
-                        if seen.successes >= policy.targets[t].check.settle {
+                        let check = &policy.targets[t].check;
+                        if seen.successes >= check.settle.max(check.rise) {
                             seen.failures.clear();
                         }
                     }

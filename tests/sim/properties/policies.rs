@@ -146,7 +146,7 @@ pub fn fence_value() -> impl Strategy<Value = FenceValue> {
         FenceMode::Locked,
         FenceMode::Released,
     ]);
-    let numbers = (any::<u64>(), 0u64..1 << 40, any::<u32>(), 0u64..1 << 40);
+    let numbers = (0u64..1 << 48, 0u64..1 << 40, any::<u32>(), 0u64..1 << 40);
     (names, kind, mode, numbers, "[a-z0-9]{8}-[0-9]{1,4}", "[a-z0-9]{8}", "[a-z0-9/:.-]{0,24}").prop_map(
         |((policy, cluster, instance), kind, mode, (epoch, written, moves, until), attempt, config, to)| FenceValue {
             epoch: Epoch(epoch),

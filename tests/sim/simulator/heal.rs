@@ -4,6 +4,7 @@
 use failoverd::domain::*;
 use failoverd::engine::event::CommandKind;
 use failoverd::engine::fence::{FenceValue, fence_name, unquote};
+use failoverd::engine::report::State;
 use failoverd::engine::{Mode, report};
 
 use super::check::{Broken, Invariant};
@@ -124,7 +125,7 @@ impl World {
         let wanted = members.map(|m| sets_of(&self.scene.policies[n], &m)).unwrap_or_default();
         let agree = self.scene.policies[n].records.iter().all(|name| zone.at(name) == wanted);
         let seen = one.fleet.as_ref().zip(one.number_of(n)).and_then(|(f, idx)| report(f, idx, one.clocks(self.now)));
-        ours && agree && seen.is_some_and(|r| r.targets.iter().any(|t| t.active))
+        ours && agree && seen.is_some_and(|r| r.state != State::Displaced && r.targets.iter().any(|t| t.active))
     }
 
     fn state(&self, n: usize) -> String {

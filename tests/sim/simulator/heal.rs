@@ -4,7 +4,6 @@
 use failoverd::domain::*;
 use failoverd::engine::event::CommandKind;
 use failoverd::engine::fence::{FenceValue, fence_name, unquote};
-use failoverd::engine::report::State;
 use failoverd::engine::{Mode, report};
 
 use super::check::{Broken, Invariant};
@@ -116,16 +115,18 @@ impl World {
 
     fn is_fine(&self, n: usize, i: usize) -> bool {
         let one = &self.instances[i];
-        let ours = self
-            .fences(n)
-            .iter()
-            .all(|f| f.as_ref().is_some_and(|v| v.cluster.as_str() == "prod" && v.mode.as_str() != "released"));
+        // A set that a person put there while the fence names another is drift, whoever it belongs to.
+        let names: Vec<&str> =
+            self.published(n).into_iter().map(|t| self.scene.policies[n].targets[t].name.as_str()).collect();
+        let is_ours =
+            |v: &FenceValue| v.cluster.as_str() == "prod" && v.mode.as_str() != "released" && v.to == names.join("/");
+        let ours = self.fences(n).iter().all(|f| f.as_ref().is_some_and(is_ours));
         let zone = &self.zones[self.checker.zone_of(n)];
         let members = Members::new(self.published(n).into_iter().map(|t| TargetIdx(t as u32)));
         let wanted = members.map(|m| sets_of(&self.scene.policies[n], &m)).unwrap_or_default();
         let agree = self.scene.policies[n].records.iter().all(|name| zone.at(name) == wanted);
         let seen = one.fleet.as_ref().zip(one.number_of(n)).and_then(|(f, idx)| report(f, idx, one.clocks(self.now)));
-        ours && agree && seen.is_some_and(|r| r.state != State::Displaced && r.targets.iter().any(|t| t.active))
+        ours && agree && seen.is_some_and(|r| r.targets.iter().any(|t| t.active))
     }
 
     fn state(&self, n: usize) -> String {

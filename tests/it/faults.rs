@@ -99,7 +99,9 @@ fn wrong(document: &str, tests: &BTreeSet<String>, scenarios: &BTreeSet<String>)
                 bad.push(format!("{number}: there is no test `{name}`"));
             }
         }
-        for list in held.split("scenario").skip(1) {
+        // Names may hold the word too.
+        let words = held.split('`').step_by(2).collect::<Vec<_>>().join("`");
+        for list in words.split("scenario").skip(1) {
             let list = list.trim_start_matches('s').split([';', '.', '`']).next().unwrap();
             for scenario in list.split([',', ' ']).filter(|word| !word.is_empty()) {
                 bound += 1;

@@ -35,6 +35,7 @@ const READER_ONLY: &[(&str, &[&str])] = &[
             "failback-window-timezone",
             "main-policies-pattern",
             "main-notifier-url-user",
+            "record-reserved",
         ],
     ),
     (

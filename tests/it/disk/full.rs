@@ -14,21 +14,19 @@ use crate::servers::Mode;
 
 use super::shim;
 
-macro_rules! troubles {
-    ($($test:ident: $letter:literal, $word:literal;)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                trouble($letter, $word).await;
-            }
-        )*
-    };
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_automatic_writes_and_nothing_else() {
+    trouble("F", "no space left for the state file").await;
 }
 
-troubles! {
-    a_full_disk_stops_automatic_writes_and_nothing_else: "F", "no space left for the state file";
-    a_failing_disk_stops_automatic_writes_and_nothing_else: "E", "disk I/O error";
-    a_disk_that_can_not_be_read_stops_automatic_writes_and_nothing_else: "R", "disk I/O error";
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_stops_automatic_writes_and_nothing_else() {
+    trouble("E", "disk I/O error").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_cannot_be_read_stops_automatic_writes_and_nothing_else() {
+    trouble("R", "disk I/O error").await;
 }
 
 /// Polls until `look` holds; fails with the stage's story.

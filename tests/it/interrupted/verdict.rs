@@ -38,27 +38,32 @@ enum Reason {
     /// A switch, failback, apply, drain, adoption, release, takeover or force is asked of one moment; the
     /// process died before its write was accepted.
     AskedOfOneMoment,
+    /// A command came within a second of the death: the new process had not read the zone yet and said so.
+    AskedTooEarly,
     /// The last process of the script only observes: it resolves nothing that was left open.
     Observes,
 }
 
 impl Reason {
-    const ALL: [(&str, Reason); 3] = [
+    const ALL: [(&str, Reason); 4] = [
         ("not-on-disk", Reason::NotOnDisk),
         ("asked-of-one-moment", Reason::AskedOfOneMoment),
+        ("asked-too-early", Reason::AskedTooEarly),
         ("observes", Reason::Observes),
     ];
 
     /// Whether it may be the reason for what came of a death at `died`.
     fn holds(self, calm: &Calm, died: u64, world: &World) -> bool {
-        let asked = |verbs: &[&str], within: u64| {
+        let typed = |verbs: &[&str], before: u64, after: u64| {
             calm.steps.iter().any(|(at, step)| {
                 let step = step.strip_prefix("cmd ").unwrap_or(step);
                 let verb = step.strip_prefix("all ").unwrap_or(step).split(' ').next().unwrap_or_default();
-                verbs.contains(&verb) && (*at..=at + within).contains(&died)
+                verbs.contains(&verb) && (at.saturating_sub(before)..=at + after).contains(&died)
             })
         };
+        let asked = |verbs: &[&str], within: u64| typed(verbs, 0, within);
         match self {
+            Reason::AskedTooEarly => typed(&["ack", "adopt", "switch", "failback"], 1_000, 0),
             Reason::NotOnDisk => asked(&["freeze", "unfreeze", "ack", "undrain"], COMMIT),
             Reason::AskedOfOneMoment => {
                 let verbs = ["switch", "failback", "apply", "drain", "adopt", "release", "takeover", "force"];

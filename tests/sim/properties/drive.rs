@@ -342,7 +342,8 @@ impl Drive {
     fn nonsense(&self, a: u8, b: u16) -> Event {
         let (policy, n) = (PolicyIdx(u32::from(b % 4)), u64::from(b % 50));
         match a % 10 {
-            0 => Event::Persisted { seq: n },
+            // Of one that was never asked for: the disk does not lie.
+            0 => Event::Persisted { seq: 1_000_000 + n },
             1 => Event::StoreFailed { seq: n, error: "disk full".into() },
             2 => Event::Answered { batch: BatchId(n), answer: self.write_answer(b as u8) },
             3 => Event::Synced { intent: IntentId(format!("run1-{n}")), result: Ok(ChangeStatus::Vanished) },

@@ -53,7 +53,7 @@ impl Brakes {
         let ago = |at: UnixMs| now.mono - now.wall.since(at);
         Brakes {
             frozen: snapshot.frozen.clone(),
-            freeze_is_news: snapshot.frozen.is_some(),
+            freeze_is_news: snapshot.frozen.as_ref().is_some_and(|freeze| !freeze.carried),
             locked: snapshot.locked.as_ref().map(|l| Lock {
                 since_wall: l.since,
                 since: ago(l.since),
@@ -162,6 +162,11 @@ impl Brakes {
                 hold_down: (lock.hold_down * 2).min(LAST_LOCK_HOLD_DOWN),
             };
         }
+    }
+
+    /// The freeze as it is stored.
+    pub fn freeze(&self) -> Option<FreezeSnapshot> {
+        self.frozen.clone().map(|freeze| FreezeSnapshot { carried: !self.freeze_is_news, ..freeze })
     }
 
     /// What the fence must say.

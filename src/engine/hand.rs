@@ -82,7 +82,7 @@ impl PolicyState {
     /// The fleet's brakes froze every policy; it is told once for all of them.
     pub(super) fn freeze_by_guard(&mut self, cx: &mut Cx, why: &str) {
         let by = "the fleet guard".to_owned();
-        self.brakes.frozen = Some(FreezeSnapshot { since: cx.now.wall, by, reason: why.to_owned() });
+        self.brakes.frozen = Some(FreezeSnapshot { since: cx.now.wall, by, reason: why.to_owned(), carried: false });
         self.brakes.freeze_is_news = true;
         self.dirty = true;
         if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {
@@ -122,8 +122,12 @@ impl PolicyState {
 
     fn freeze(&mut self, cx: &mut Cx, command: &Command, said: &str) -> CommandReply {
         let id = self.policy.id.clone();
-        self.brakes.frozen =
-            Some(FreezeSnapshot { since: cx.now.wall, by: command.by.clone(), reason: command.reason.clone() });
+        self.brakes.frozen = Some(FreezeSnapshot {
+            since: cx.now.wall,
+            by: command.by.clone(),
+            reason: command.reason.clone(),
+            carried: false,
+        });
         self.brakes.freeze_is_news = true;
         self.hands.retain(|h| h.what != Asked::Unfreeze);
         if self.write.as_ref().is_some_and(switch::Writing::is_automatic) {

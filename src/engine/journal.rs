@@ -234,6 +234,9 @@ pub struct FreezeSnapshot {
     pub since: UnixMs,
     pub by: String,
     pub reason: String,
+    /// A fence has said so: a peer's unfreeze since then is about this freeze.
+    #[serde(default)]
+    pub carried: bool,
 }
 
 /// What the store had at start.

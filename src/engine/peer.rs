@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Members, Now, RecordName, Tick};
+use crate::domain::{Epoch, Members, Now, RecordName, Tick};
 use crate::seeded::{Bug, seeded};
 
 use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
@@ -114,9 +114,13 @@ impl PolicyState {
         let acking = self.asked(&Asked::Ack).is_some();
         // What was counted more than an hour before counts no more.
         if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
-            // Its writer may know of fewer moves than are counted here: this one is one more.
+            // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
+            // so may be each that came in between, unseen.
+            let unseen =
+                if self.known_epoch == Epoch(0) { 0 } else { value.epoch.0.saturating_sub(self.known_epoch.0 + 1) };
+            let others = unseen.min(value.moves.saturating_sub(1).into());
             if news && value.kind.is_counted_move() {
-                self.brakes.count_move(at, now.mono);
+                (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
             }
             self.brakes.at_least(value.moves, at, now.mono);
         }
@@ -142,7 +146,9 @@ impl PolicyState {
             }
         }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
-        if fresh(Kind::Unfreeze) && self.brakes.frozen.is_some() {
+        // Whoever lifted a freeze could not know of one that no fence carries yet.
+        let lifts = !self.brakes.freeze_is_news;
+        if fresh(Kind::Unfreeze) && lifts && self.brakes.frozen.is_some() {
             cx.shared.evacuation.forget();
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
@@ -150,16 +156,14 @@ impl PolicyState {
             FenceMode::Frozen if !unfreezing && !seeded(Bug::FreezeOfPeerIgnored) => {
                 let by = format!("{}/{}", value.cluster, value.instance);
                 let reason = "frozen through the fence".into();
-                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason });
+                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason, carried: true });
                 self.brakes.freeze_is_news = false;
             }
             FenceMode::Forced => self.brakes.forced = !unfreezing,
-            // A freeze the fence does not carry yet outlives any write but a person's unfreeze.
             FenceMode::Auto | FenceMode::Locked => {
                 self.brakes.forced = false;
-                if !self.brakes.freeze_is_news || fresh(Kind::Unfreeze) {
+                if lifts {
                     self.brakes.frozen = None;
-                    self.brakes.freeze_is_news = false;
                 }
             }
             FenceMode::Frozen | FenceMode::Released => {}
@@ -169,7 +173,7 @@ impl PolicyState {
                 self.brakes.lock(now);
                 self.brakes.lock_is_news = false;
             }
-            // So does a lock-out outlive any write but a person's ack.
+            // A lock-out that the fence does not carry yet outlives any write but a person's ack.
             FenceMode::Auto if !self.brakes.lock_is_news || fresh(Kind::Ack) => {
                 self.brakes.locked = None;
                 self.brakes.lock_is_news = false;

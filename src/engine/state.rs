@@ -444,7 +444,7 @@ impl PolicyState {
             moves: self.brakes.moves_as_wall(now),
             hold_down_until: self.brakes.hold_down_as_wall(now),
             locked: self.brakes.lock_as_snapshot(now),
-            frozen: self.brakes.frozen.clone(),
+            frozen: self.brakes.freeze(),
             failback_blocked: self.brakes.failback_blocked,
             unverified: self.brakes.unverified,
             drained: self.drained.clone(),

@@ -121,7 +121,14 @@ async fn what_the_state_file_remembers_is_found() {
         (|s| s.hold_down_until = Some(now() + std::time::Duration::from_secs(3000)), &["hold-down"]),
         (|s| s.moves = vec![now(); 4], &["flap-budget"]),
         (
-            |s| s.frozen = Some(FreezeSnapshot { since: now(), by: "ada".into(), reason: "a quiet night".into() }),
+            |s| {
+                s.frozen = Some(FreezeSnapshot {
+                    since: now(),
+                    by: "ada".into(),
+                    reason: "a quiet night".into(),
+                    carried: true,
+                })
+            },
             &["frozen", "only-here"],
         ),
         (|s| s.drained = vec![drained("west", false)], &["standbys-drained"]),

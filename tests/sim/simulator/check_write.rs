@@ -346,11 +346,13 @@ impl Checker {
                     self.brakes(n, kind, old.as_ref(), value, signed, now)?;
                 }
             }
-            for seen in &mut self.seen {
-                if let Some(by_name) = seen.by_name.get_mut(n)
-                    && kind.publishes()
-                {
+            let writer = ["a", "b", "c"].iter().position(|name| value.instance.as_str() == *name);
+            for (i, seen) in self.seen.iter_mut().enumerate().filter(|_| kind.publishes()) {
+                if let Some(by_name) = seen.by_name.get_mut(n) {
                     by_name.clear();
+                }
+                // Another's change says nothing of when ours became INSYNC.
+                if writer == Some(i) {
                     seen.insync[n] = None;
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::Tick;
 
-use super::fence::{ReadBack, burn_epoch, read_back};
+use super::fence::{Fence, ReadBack, burn_epoch, read_back};
 use super::intent::{IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::own::{Claim, grounds};
@@ -31,8 +31,15 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
             accepted(p, cx, write_change_id(p));
         }
         ReadBack::Lost { to } => {
-            let text = format!("another write ({to}) stands in the fence; ours was not applied");
-            p.journal(cx, TransitionKind::NotApplied, text);
+            let may_have_stood = p.live.fences.iter().map(Fence::epoch).max() > Some(write.intent.epoch);
+            let ours = if may_have_stood { "ours was replaced or never applied" } else { "ours was not applied" };
+            let is_move = write.intent.kind.is_counted_move();
+            if may_have_stood && is_move {
+                p.brakes.count_move(cx.now.mono, cx.now.mono);
+                let until = Some(cx.now.mono + p.policy.failover.hold_down);
+                p.brakes.hold_down_until = p.brakes.hold_down_until.max(until);
+            }
+            p.journal(cx, TransitionKind::NotApplied, format!("another write ({to}) stands in the fence; {ours}"));
             close(p, cx, IntentOutcome::Lost { to });
         }
         ReadBack::Expired => {

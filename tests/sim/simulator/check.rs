@@ -154,14 +154,11 @@ impl Checker {
     pub fn started(&mut self, i: usize, one: &Instance) {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
-        // What a person lifted since, at whichever instance, is no freeze any more.
-        let lifted = |p: &Policy| {
-            let n = policies.iter().position(|x| x.id == p.id).unwrap_or(0);
-            super::instance::WALL + self.lifted[n]
-        };
-        let frozen = |p: &Policy| {
-            let freeze = one.disk.snapshots.get(&p.id).and_then(|s| s.frozen.as_ref());
-            freeze.is_some_and(|f| f.since.0 > lifted(p) || self.lifted.iter().all(|at| *at == 0))
+        // A freeze that was typed here and not lifted since holds on if it was on disk.
+        let typed = std::mem::take(&mut self.seen[i].frozen);
+        let frozen = |(n, p): (usize, &Policy)| {
+            let stored = one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
+            stored && typed.get(n).copied().unwrap_or_default()
         };
         self.seen[i] = Seen {
             probes: policies.iter().map(|p| vec![VecDeque::new(); p.targets.len()]).collect(),
@@ -171,7 +168,7 @@ impl Checker {
             asked: vec![None; policies.len()],
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
-            frozen: policies.iter().map(frozen).collect(),
+            frozen: policies.iter().enumerate().map(frozen).collect(),
             open,
             numbers: one.numbers.clone(),
             ..Seen::default()
@@ -304,16 +301,21 @@ impl Checker {
         }
     }
 
-    /// A person was answered.
+    /// A person was answered. One who asked for all policies may be answered differently for each.
     pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance, now: u64) {
         let Some(command) = self.seen[i].commands.remove(&id) else { return };
-        if !matches!(reply, CommandReply::Accepted(_)) {
-            return;
-        }
+        let (CommandReply::Accepted(text) | CommandReply::Refused(text)) = reply;
+        let refused: BTreeSet<usize> = if matches!(reply, CommandReply::Accepted(_)) {
+            BTreeSet::new()
+        } else {
+            let unfrozen = |p: &Policy| text.lines().any(|line| line == format!("{}: unfrozen", p.id));
+            (0..self.policies.len()).filter(|n| !unfrozen(&self.policies[*n])).collect()
+        };
         let policy = command.policy.and_then(|idx| one.numbers.get(&idx).copied());
         let all = 0..self.policies.len();
-        let meant = |n: usize| policy.is_none_or(|p| p == n);
+        let meant = |n: usize| policy.is_none_or(|p| p == n) && !refused.contains(&n);
         match command.kind {
+            _ if refused.len() == self.policies.len() => {}
             CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| self.seen[i].frozen[n] = true),
             CommandKind::Unfreeze => {
                 all.clone().filter(|n| meant(*n)).for_each(|n| self.lifted[n] = now);
@@ -325,7 +327,7 @@ impl Checker {
                     });
                 }
             }
-            CommandKind::Ack => self.acked(policy),
+            CommandKind::Ack if refused.is_empty() => self.acked(policy),
             _ => {}
         }
     }

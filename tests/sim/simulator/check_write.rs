@@ -330,7 +330,8 @@ impl Checker {
             if matches!(value.mode, FenceMode::Frozen | FenceMode::Forced)
                 && old.as_ref().is_none_or(|old| old.mode != value.mode)
             {
-                self.held[n] = now;
+                // A person's unfreeze since it was sent lifts it, whenever it lands.
+                self.held[n] = signed.min(now);
             }
             if kind.is_automatic_move() {
                 if let Some(old) = &old
@@ -364,7 +365,9 @@ impl Checker {
     fn after(&self, zone: &Zone, n: usize, record: usize, kind: Kind, before: &[LiveSet]) -> Verdict<()> {
         let name = &self.policies[n].records[record];
         let sets = zone.at(name);
-        if kind.publishes() && !self.is_ours(n, &sets) {
+        // An adoption of what is published writes the fence alone; what a person deleted meanwhile is not its doing.
+        let is_left_alone = kind == Kind::Adopt && sets == before;
+        if kind.publishes() && !is_left_alone && !self.is_ours(n, &sets) {
             return Err((Invariant::I2, format!("{name} holds {sets:?} after a {kind}")));
         }
         if !kind.publishes() && sets != before {
@@ -404,7 +407,7 @@ impl Checker {
                     format!("{kind} {}ms after the last move, hold-down {hold_down}ms", signed - last.min(&signed));
                 return Err((Invariant::I7, text));
             }
-            let recent = moves.iter().filter(|(_, at)| at + HOUR > now + slack).count();
+            let recent = moves.iter().filter(|(decided, _)| decided + HOUR > now + slack).count();
             // Locked out, one kind of move stays open; a freeze in the fence hides a lock-out, a move shows it again.
             let locked = old.into_iter().chain([new]).any(|v| v.mode == FenceMode::Locked);
             if recent + 2 > failover.flap_budget as usize && !locked && self.skew < HOUR / 2 {

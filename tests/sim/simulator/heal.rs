@@ -27,6 +27,10 @@ impl World {
             zone.refused.clear();
         }
         for i in 0..self.instances.len() {
+            // What stands still longer is killed and started anew.
+            if self.instances[i].paused_until > self.now {
+                self.crash(i);
+            }
             let one = &mut self.instances[i];
             one.links = Links::default();
             one.store_works = true;

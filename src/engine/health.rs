@@ -112,6 +112,15 @@ impl TargetHealth {
         }
     }
 
+    /// A failure that started at `started` was heard too late to count: the successes before it are over.
+    pub fn lose_proof(&mut self, started: Tick) {
+        if self.last.is_none_or(|last| started >= last.started) {
+            self.successes = 0;
+            self.proof = 0;
+            self.healthy_since = None;
+        }
+    }
+
     /// From now on only successes that start at or after `since` count as proof.
     pub fn begin_proof(&mut self, since: Tick) {
         self.proof_since = Some(since);
@@ -254,6 +263,25 @@ mod tests {
                 "{outcomes} with fall {fall} rise {rise} settle {settle} confirm {confirm}"
             );
         }
+    }
+
+    #[test]
+    fn a_failure_heard_too_late_ends_the_proof_and_counts_as_no_failure() {
+        let check = check(3, 2, 1, 0);
+        let mut health = TargetHealth::default();
+        health.begin_proof(Tick(0));
+        let up = |health: &mut TargetHealth, at| drop(health.record(&check, Outcome::Up, Tick(at), Tick(at + 5)));
+        up(&mut health, 1000);
+        up(&mut health, 2000);
+        assert!(health.is_proven(&check, Tick(2010)));
+        health.lose_proof(Tick(1500));
+        assert!(health.is_proven(&check, Tick(2010)), "what was before the last success is past");
+        health.lose_proof(Tick(3000));
+        up(&mut health, 40_000);
+        assert!(!health.is_proven(&check, Tick(40_010)), "one success since");
+        assert_eq!((health.state(), health.failures()), (Health::Up, 0));
+        up(&mut health, 41_000);
+        assert!(health.is_proven(&check, Tick(41_010)));
     }
 
     #[test]

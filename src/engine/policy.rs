@@ -152,11 +152,15 @@ impl PolicyState {
     /// Counts one outcome. One that is heard long after it was found, as by a process that was
     /// stopped and goes on, tells of a past that nothing may be decided on (invariant I6).
     pub(super) fn outcome(&mut self, cx: &mut Cx, probed: &Probed) {
-        if cx.now.mono.since(probed.ended) >= switch::DECISION_LIFE {
-            return;
-        }
         let Some(check) = self.policy.target(probed.target).map(|t| &t.check) else { return };
         let Some(health) = self.health.get_mut(probed.target.index()) else { return };
+        // Heard so late, a success proves nothing and a failure moves nothing; but it ends what was proven.
+        if cx.now.mono.since(probed.ended) >= switch::DECISION_LIFE {
+            if matches!(probed.outcome, Outcome::Down(_)) {
+                health.lose_proof(probed.started);
+            }
+            return;
+        }
         let was_failing = health.is_failing_now();
         let never = health.last().is_none();
         let started = match &self.doubt {

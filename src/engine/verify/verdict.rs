@@ -46,7 +46,13 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
         if !read_since && now.since(s.accepted) < timeout {
             return p.read_now(cx, Urgency::FenceRead);
         }
-        Some(if read_since { Verdict::Contradicted(text) } else { Verdict::Unverifiable(text) })
+        // What another hand wrote since does not speak against our move: there is nothing of it to roll back.
+        let edited = by == ProvenBy::Servers && p.published() != Some(&proof.to);
+        Some(match read_since {
+            true if edited => Verdict::Unverifiable(format!("{text}: the record was edited meanwhile")),
+            true => Verdict::Contradicted(text),
+            false => Verdict::Unverifiable(text),
+        })
     } else if now.since(s.accepted) >= timeout {
         let silent: Vec<String> = proof.silent.iter().map(ToString::to_string).collect();
         let why = match (silent.is_empty(), proof.servers) {

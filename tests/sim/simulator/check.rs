@@ -67,6 +67,8 @@ pub struct Seen {
     pub witnesses: Vec<(Option<Tick>, Option<bool>)>,
     /// The last reading of each record.
     pub reads: Vec<Vec<Option<RecordRead>>>,
+    /// Policies whose last reading failed.
+    pub unread: BTreeSet<usize>,
     /// When each policy was first read in this run.
     pub first_read: Vec<Option<u64>>,
     /// The last questions to every server: when, what all said, and whether one said something else.
@@ -239,8 +241,10 @@ impl Checker {
                 {
                     seen.first_read[n].get_or_insert(now);
                     seen.reads[n][*record as usize] = Some(read.clone());
+                    seen.unread.remove(&n);
                 }
             }
+            Event::Read { policy, result: Err(_), .. } => seen.unread.extend(number(seen, policy)),
             Event::Answered { batch, answer } => {
                 for n in seen.batches.remove(batch).unwrap_or_default() {
                     seen.reading.retain(|(of, _)| *of != n);

@@ -423,7 +423,9 @@ impl World {
             let same = |set: &LiveSet| read.sets.iter().any(|s| s.rtype == set.rtype && s.values == set.values);
             wanted.iter().all(same)
         };
-        let knows = self.checker.seen[i].reads[n].iter().all(|read| read.as_ref().is_some_and(shows));
+        // What was published before the zone could not be read any more is not known now.
+        let seen = &self.checker.seen[i];
+        let knows = !seen.unread.contains(&n) && seen.reads[n].iter().all(|read| read.as_ref().is_some_and(shows));
         let result = fleet.reload(next.clone(), now, &mut out);
         let name = one.name.clone();
         let text = format!("{name} reloads policy {n}, dropping its active target: {drop_published}: {result:?}");

@@ -270,7 +270,9 @@ mod tests {
         let check = check(3, 2, 1, 0);
         let mut health = TargetHealth::default();
         health.begin_proof(Tick(0));
-        let up = |health: &mut TargetHealth, at| drop(health.record(&check, Outcome::Up, Tick(at), Tick(at + 5)));
+        let up = |health: &mut TargetHealth, at| {
+            health.record(&check, Outcome::Up, Tick(at), Tick(at + 5));
+        };
         up(&mut health, 1000);
         up(&mut health, 2000);
         assert!(health.is_proven(&check, Tick(2010)));

@@ -184,8 +184,12 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
             format!("`failoverd unfreeze {id}`"),
         );
     }
-    let says_forced = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode == FenceMode::Forced);
-    if p.brakes.forced || p.live.fences.iter().any(says_forced) {
+    let says = |mode: FenceMode| p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode));
+    if p.brakes.frozen.is_none() && says(FenceMode::Frozen) && !seeded(Bug::FreezeOfPeerIgnored) {
+        // Another may have been frozen anew since: what was lifted here must stand in the fence first.
+        list.add(Rule::Frozen, "the fence still says frozen", "the unfreeze is written to it first");
+    }
+    if p.brakes.forced || says(FenceMode::Forced) {
         list.add(Rule::Forced, "the record is forced by a person", format!("`failoverd unfreeze {id}`"));
     }
     let Some(lock) = &p.brakes.locked else { return };

@@ -156,6 +156,10 @@ impl PolicyState {
             return CommandReply::Accepted(format!("{id}: was not frozen"));
         }
         self.brakes.freeze_is_news = false;
+        // A freeze that waits for its turn would reach the fence after it was lifted.
+        if self.write.as_ref().is_some_and(|w| w.intent.kind == Kind::Freeze) {
+            switch::drop_unsent(self, cx, "unfrozen");
+        }
         self.ask(cx, Asked::Unfreeze, said);
         self.journal(cx, TransitionKind::Unfrozen, format!("unfrozen {said}"));
         let words = Words { why: vec![said.to_owned()], ..Words::default() };

@@ -112,6 +112,11 @@ impl PolicyState {
         // now, so its hold-down begins now.
         let ended = if after.is_some() { now.mono } else { at };
         let acking = self.asked(&Asked::Ack).is_some();
+        // A move and a write after it, both since the last reading: the record tells of the first.
+        let to = members_named(&self.policy, &value.to);
+        let moved_unseen = news
+            && !value.kind.moves_the_record()
+            && before.is_some_and(|before| to.as_ref().is_some_and(|to| to != before));
         // What was counted more than an hour before counts no more.
         if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
             // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
@@ -119,7 +124,7 @@ impl PolicyState {
             let unseen =
                 if self.known_epoch == Epoch(0) { 0 } else { value.epoch.0.saturating_sub(self.known_epoch.0 + 1) };
             let others = unseen.min(value.moves.saturating_sub(1).into());
-            if news && value.kind.is_counted_move() {
+            if news && (value.kind.is_counted_move() || moved_unseen) {
                 (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
             }
             self.brakes.at_least(value.moves, at, now.mono);
@@ -134,7 +139,8 @@ impl PolicyState {
             _ => {}
         }
         let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
-        if matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) && !seeded(Bug::BrakesPerProcess) {
+        let is_held = matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) || moved_unseen;
+        if is_held && !seeded(Bug::BrakesPerProcess) {
             let hold_down = self.policy.failover.hold_down;
             let until = ended + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));

@@ -56,7 +56,9 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
         _ if address.is_multicast() => return Some("multicast"),
         _ => {}
     }
-    embedded(address).into_iter().flatten().find_map(forbidden_v4)
+    let readings = || embedded(address).into_iter().flatten().filter_map(forbidden_v4);
+    // Of several readings the worst is told.
+    readings().find(|why| *why == "metadata service").or_else(|| readings().next())
 }
 
 /// The IPv4 addresses that `address` may stand for on the wire.

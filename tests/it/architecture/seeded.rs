@@ -38,7 +38,7 @@ const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::OpenIntentsIgnored, &["fleet.rs"]),
     (Bug::OutboxAfterCommit, &["state.rs"]),
     (Bug::NoticeBeforeOutcome, &["state.rs"]),
-    (Bug::FreezeOfPeerIgnored, &["peer.rs"]),
+    (Bug::FreezeOfPeerIgnored, &["guard.rs", "peer.rs"]),
     (Bug::ForceHeldByFreeze, &["switch.rs"]),
     (Bug::DriftSilentlyRepaired, &["select.rs"]),
     (Bug::ActiveFromMemory, &["live.rs"]),

@@ -215,7 +215,10 @@ impl Drive {
                     Probed { policy: PolicyIdx(n as u32), target: TargetIdx(t as u32), started, ended, outcome };
                 batch.push(probed);
                 let seen = self.seen.entry((n, t)).or_default();
-                seen.last = Some((outcome, ended.0));
+                // An unknown outcome says nothing, for or against.
+                if !matches!(outcome, Outcome::Unknown(_)) {
+                    seen.last = Some((outcome, ended.0));
+                }
                 match outcome {
                     Outcome::Down(_) => {
                         seen.failures.push(ended.0);

@@ -8,7 +8,7 @@
 //! - `KILLS`: how many kills, 200 without.
 //! - `KILL_SEED`: what is done in which order, by lane. Printed. The moments are those of a real
 //!   machine, so a seed gives the same weather again, not the same run.
-//! - `KILL_LANES`: how many stages at once, 4 without; two a core.
+//! - `KILL_LANES`: how many stages at once, 2 without; two a core in a long run.
 //!
 //! It ends with one line `ledger: {"part":"kills",…}` on stdout (`--nocapture` shows it).
 

@@ -51,7 +51,11 @@ pub fn own_addresses() -> impl Iterator<Item = Ipv4Addr> {
 
 /// A port that is free on `ip` now. On an address of `own_addresses` nobody else takes it.
 pub fn free_port(ip: Ipv4Addr) -> u16 {
-    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Below the ports that the kernel gives to whoever asks for any: nobody takes it before it is bound.
+    let candidate = || 15_000 + (std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed)) % 15_000;
+    let free = |port: &u16| TcpListener::bind((ip, *port)).is_ok();
+    (0..1000).map(|_| candidate() as u16).find(free).expect("a free port")
 }
 
 /// A program of this machine, found on PATH or where Debian keeps daemons.

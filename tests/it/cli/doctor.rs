@@ -126,7 +126,7 @@ async fn what_the_state_file_remembers_is_found() {
                     since: now(),
                     by: "ada".into(),
                     reason: "a quiet night".into(),
-                    carried: true,
+                    carried: false,
                 })
             },
             &["frozen", "only-here"],

@@ -60,7 +60,7 @@ fn killed_at_any_moment_in_every_weather() {
     let read = |figure: &AtomicUsize| figure.load(Ordering::SeqCst);
     let count = rage(&Orders {
         seed,
-        lanes: figure("KILL_LANES", 4),
+        lanes: figure("KILL_LANES", 2),
         shim: None,
         enough: &|count| read(&count.kills) >= wanted,
         hire: &|_| Box::new(()),

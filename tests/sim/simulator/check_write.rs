@@ -365,8 +365,10 @@ impl Checker {
     fn after(&self, zone: &Zone, n: usize, record: usize, kind: Kind, before: &[LiveSet]) -> Verdict<()> {
         let name = &self.policies[n].records[record];
         let sets = zone.at(name);
-        // An adoption of what is published writes the fence alone; what a person deleted meanwhile is not its doing.
-        let is_left_alone = kind == Kind::Adopt && sets == before;
+        // An adoption of what is published writes the fence alone, and so does a swap of a set by itself; what a
+        // person edited since the last reading is not its doing.
+        let swaps = self.policies[n].failover.write == WriteMode::Swap;
+        let is_left_alone = (kind == Kind::Adopt || kind == Kind::Force && swaps) && sets == before;
         if kind.publishes() && !is_left_alone && !self.is_ours(n, &sets) {
             return Err((Invariant::I2, format!("{name} holds {sets:?} after a {kind}")));
         }

@@ -149,8 +149,21 @@ fn seeds() {
 
 /// Seeds that broke a promise once, and the hours it took; tests/LEDGER.md says what each showed, and by which
 /// scenario it is kept: a later change of the engine or of the mix of faults may lead a seed elsewhere.
-const REGRESSIONS: &[(u64, u64)] =
-    &[(112, 2), (161, 2), (240, 2), (3, 6), (41, 6), (697, 6), (1000, 6), (1196, 2), (1205, 3), (2258, 6)];
+const REGRESSIONS: &[(u64, u64)] = &[
+    (112, 2),
+    (161, 2),
+    (240, 2),
+    (3, 6),
+    (41, 6),
+    (697, 6),
+    (1000, 6),
+    (1196, 2),
+    (1205, 3),
+    (1636, 1),
+    (2258, 6),
+    (2284, 3),
+    (2755, 1),
+];
 
 #[test]
 fn what_broke_once_stays_mended() {

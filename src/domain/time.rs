@@ -99,28 +99,31 @@ fn millis(d: Duration) -> u64 {
 
 /// `1m30s`, `250ms`, `0s`: a duration as a person writes it in a policy.
 pub fn human(d: Duration) -> String {
-    let ms = millis(d);
-    if ms == 0 {
-        return "0s".into();
+    Human(d).to_string()
+}
+
+/// A duration that is spelt, as [`human`] does, only when the text is wanted.
+pub struct Human(pub Duration);
+
+impl fmt::Display for Human {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = millis(self.0);
+        if ms < 1000 {
+            return if ms == 0 { f.write_str("0s") } else { write!(f, "{ms}ms") };
+        }
+        let (h, m, s, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+        if h > 0 {
+            write!(f, "{h}h")?;
+        }
+        if m > 0 {
+            write!(f, "{m}m")?;
+        }
+        match rest / 100 {
+            tenths @ 1.. if h == 0 && m == 0 => write!(f, "{s}.{tenths}s"),
+            _ if s > 0 => write!(f, "{s}s"),
+            _ => Ok(()),
+        }
     }
-    if ms < 1000 {
-        return format!("{ms}ms");
-    }
-    let (h, m, s, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-    let mut text = String::new();
-    if h > 0 {
-        text.push_str(&format!("{h}h"));
-    }
-    if m > 0 {
-        text.push_str(&format!("{m}m"));
-    }
-    if rest > 0 && h == 0 && m == 0 {
-        let tenths = rest / 100;
-        text.push_str(&if tenths > 0 { format!("{s}.{tenths}s") } else { format!("{s}s") });
-    } else if s > 0 {
-        text.push_str(&format!("{s}s"));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Every reason not to make a wanted automatic move. All are listed, the first decides; an empty
 //! list is the permission. Asked when deciding and again just before the batch goes on the wire.
 
+use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::domain::time::human;
+use crate::domain::time::Human;
 use crate::domain::{Check, FailbackMode, Health, Members, RecordName, TargetIdx, Tick};
 use crate::seeded::{Bug, seeded};
 
@@ -26,37 +27,56 @@ pub(super) enum At {
     Wire,
 }
 
+/// The reasons with what they say to people.
 pub(super) fn refusals(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At) -> Vec<Refusal> {
-    let mut list = List(Vec::new());
-    ground(p, shared, want, at, &mut list);
-    hand(p, want, now, &mut list);
+    let mut list = List { rules: Vec::new(), told: Some(Vec::new()) };
+    find(p, shared, now, want, at, &mut list);
+    list.told.unwrap_or_default()
+}
+
+/// The same reasons, as rules alone: asked after every event of a doubt, and seldom told.
+pub(super) fn rules(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At) -> Vec<Rule> {
+    let mut list = List { rules: Vec::new(), told: None };
+    find(p, shared, now, want, at, &mut list);
+    list.rules
+}
+
+fn find(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, list: &mut List) {
+    ground(p, shared, want, at, list);
+    hand(p, want, now, list);
     if let Some(why) = &shared.sight.blind {
-        list.add(Rule::Blind, why.clone(), "it clears by itself when this controller sees again");
+        list.add(Rule::Blind, why, "it clears by itself when this controller sees again");
     }
-    obstacle(p, want, &mut list);
-    evidence(p, shared, now, want, at, &mut list);
-    brakes(p, shared, now, want, &mut list);
+    obstacle(p, want, list);
+    evidence(p, shared, now, want, at, list);
+    brakes(p, shared, now, want, list);
     if matches!(want.kind, Kind::Failback | Kind::Fill | Kind::Repair) {
-        optional(p, shared, now, want, &mut list);
+        optional(p, shared, now, want, list);
     }
     if let Some(trouble) = &p.write_trouble
         && trouble.next_try > now
     {
-        let text = format!("the provider refused the last write: {}", trouble.message);
+        let text = format_args!("the provider refused the last write: {}", trouble.message);
         list.add(
             Rule::WriteRefused,
             text,
-            format!("cure the cause; tried again in {}", human(trouble.next_try.since(now))),
+            format_args!("cure the cause; tried again in {}", Human(trouble.next_try.since(now))),
         );
     }
-    list.0
 }
 
-struct List(Vec<Refusal>);
+struct List {
+    rules: Vec<Rule>,
+    /// `None`: nobody asked for the texts.
+    told: Option<Vec<Refusal>>,
+}
 
 impl List {
-    fn add(&mut self, rule: Rule, text: impl Into<String>, change: impl Into<String>) {
-        self.0.push(Refusal { rule, text: text.into(), change: change.into() });
+    fn add(&mut self, rule: Rule, text: impl Display, change: impl Display) {
+        match &mut self.told {
+            Some(told) => told.push(Refusal { rule, text: text.to_string(), change: change.to_string() }),
+            None => self.rules.push(rule),
+        }
     }
 }
 
@@ -84,27 +104,27 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
             "the live record has not been read yet",
             "it is read as soon as the provider answers",
         ),
-        View::Unreadable(what) => list.add(Rule::LiveUnknown, what.clone(), "correct the record by hand"),
-        View::Split(what) => list.add(
-            Rule::LiveSplit,
-            what.clone(),
-            format!("`failoverd adopt {id} --to TARGET` makes the records agree"),
-        ),
+        View::Unreadable(what) => list.add(Rule::LiveUnknown, what, "correct the record by hand"),
+        View::Split(what) => {
+            list.add(Rule::LiveSplit, what, format_args!("`failoverd adopt {id} --to TARGET` makes the records agree"))
+        }
         View::Foreign(what) if want.kind != Kind::Repair => {
-            list.add(Rule::LiveForeign, what.clone(), format!("`failoverd adopt {id} --to TARGET` replaces it"))
+            list.add(Rule::LiveForeign, what, format_args!("`failoverd adopt {id} --to TARGET` replaces it"))
         }
         View::Absent if want.kind != Kind::Repair => list.add(
             Rule::LiveAbsent,
             "the record does not exist",
-            format!("`failoverd adopt {id} --to TARGET` creates it"),
+            format_args!("`failoverd adopt {id} --to TARGET` creates it"),
         ),
         View::Foreign(_) | View::Absent => {}
     }
     let fences = p.policy.records.iter().zip(&p.live.fences);
-    list.0.extend(fences.filter_map(|(name, fence)| fence_refusal(p, shared, want.kind, name, fence)));
+    for refusal in fences.filter_map(|(name, fence)| fence_refusal(p, shared, want.kind, name, fence)) {
+        list.add(refusal.rule, refusal.text, refusal.change);
+    }
     if at == At::Decision {
         if let Some(write) = &p.write {
-            let text = format!("write {} ({}) has no outcome yet", write.intent.id, write.intent.kind);
+            let text = format_args!("write {} ({}) has no outcome yet", write.intent.id, write.intent.kind);
             let rule = if write.intent.kind.publishes() && !write.is_resolving() {
                 Rule::MoveInFlight
             } else {
@@ -119,7 +139,7 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
     if let Some(error) = &shared.store_broken {
         list.add(
             Rule::StoreFailed,
-            format!("the state could not be written: {error}"),
+            format_args!("the state could not be written: {error}"),
             "free the disk; probing goes on",
         );
     }
@@ -180,8 +200,8 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
     if let Some(freeze) = &p.brakes.frozen {
         list.add(
             Rule::Frozen,
-            format!("frozen by {} since {}: {}", freeze.by, freeze.since, freeze.reason),
-            format!("`failoverd unfreeze {id}`"),
+            format_args!("frozen by {} since {}: {}", freeze.by, freeze.since, freeze.reason),
+            format_args!("`failoverd unfreeze {id}`"),
         );
     }
     let says = |mode: FenceMode| p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode));
@@ -190,23 +210,24 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
         list.add(Rule::Frozen, "the fence still says frozen", "the unfreeze is written to it first");
     }
     if p.brakes.forced || says(FenceMode::Forced) {
-        list.add(Rule::Forced, "the record is forced by a person", format!("`failoverd unfreeze {id}`"));
+        list.add(Rule::Forced, "the record is forced by a person", format_args!("`failoverd unfreeze {id}`"));
     }
     let Some(lock) = &p.brakes.locked else { return };
-    let unlock = format!("`failoverd ack {id}` after finding the cause");
+    let unlock = format_args!("`failoverd ack {id}` after finding the cause");
     if !matches!(want.kind, Kind::Failover | Kind::Trim) {
         return list.add(Rule::Locked, "locked out after too many automatic moves", unlock);
     }
     if let Some(left) = lock.left(now) {
         list.add(
             Rule::Locked,
-            format!("locked out; the next move away from a dead target is open in {}", human(left)),
-            unlock.clone(),
+            format_args!("locked out; the next move away from a dead target is open in {}", Human(left)),
+            unlock,
         );
     }
     let soaked = |to| p.health_of(to).and_then(|h| h.healthy_for(now)).is_some_and(|d| d >= p.policy.failback.soak);
     if !want.to.as_ref().is_some_and(|to| to.iter().filter(|i| !p.is_published(*i)).all(soaked)) {
-        let text = format!("locked out; the destination must be healthy for {} first", human(p.policy.failback.soak));
+        let text =
+            format_args!("locked out; the destination must be healthy for {} first", Human(p.policy.failback.soak));
         list.add(Rule::Locked, text, unlock);
     }
 }
@@ -220,7 +241,7 @@ fn obstacle(p: &PolicyState, want: &Want, list: &mut List) {
         None => up.first().copied().filter(|_| up.iter().all(|i| p.is_blocked(*i))),
     };
     if let Some(o) = bad.and_then(|i| p.obstacle_to(i)) {
-        list.add(Rule::Obstacle, o.text.clone(), o.next.clone());
+        list.add(Rule::Obstacle, &o.text, &o.next);
     }
 }
 
@@ -239,13 +260,13 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
         _ => Vec::new(),
     };
     if let Some(well) = leaving.iter().find(|i| p.health_of(**i).is_some_and(|h| !h.was_seen_failing())) {
-        let text = format!("{} answered just now", p.name_of(*well));
+        let text = format_args!("{} answered just now", p.name_of(*well));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
     // Our own trouble repeats no decision: what failed long ago may live by now.
     let failed = leaving.iter().filter_map(|i| p.health_of(*i)?.last_failure()).max().unwrap_or_default();
     if let Some(first) = leaving.first().filter(|_| now.since(failed) >= DECISION_LIFE) {
-        let text = format!("{} was last seen to fail {} ago", p.name_of(*first), human(now.since(failed)));
+        let text = format_args!("{} was last seen to fail {} ago", p.name_of(*first), Human(now.since(failed)));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
@@ -265,7 +286,7 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
             Some(since) if shared.sight.proven_since(since) => {}
             Some(since) => list.add(
                 Rule::NoSight,
-                format!("{}, a majority is needed", shared.sight.text_since(since)),
+                format_args!("{}, a majority is needed", shared.sight.text_since(since)),
                 "a witness round is under way",
             ),
             None => {}
@@ -274,7 +295,7 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
             && let Some(region) =
                 leaving.iter().filter_map(|i| p.region_of(*i)).find(|r| !shared.sight.proven_for(r, since))
         {
-            let text = format!("the witnesses tied to {region} have not answered since the doubt began");
+            let text = format_args!("the witnesses tied to {region} have not answered since the doubt began");
             list.add(Rule::NoSight, text, "a witness round is under way");
         }
     }
@@ -283,15 +304,21 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
     };
     match &want.to {
         None => {
-            let others: Vec<String> =
-                p.policy.indices().filter(|i| !p.is_published(*i)).map(|i| one_line(p, i, now)).collect();
-            let text = if others.is_empty() { "there is no other target".to_owned() } else { others.join("; ") };
+            let others = || p.policy.indices().filter(|i| !p.is_published(*i));
+            let text = fmt::from_fn(|f| {
+                if others().next().is_none() {
+                    return f.write_str("there is no other target");
+                }
+                others()
+                    .enumerate()
+                    .try_for_each(|(n, i)| write!(f, "{}{}", if n > 0 { "; " } else { "" }, one_line(p, i, now)))
+            });
             let held = |i: &TargetIdx| p.drain_of(*i).is_some_and(|d| d.hard) && now_well(*i, TargetHealth::is_well);
-            match p.policy.indices().filter(|i| !p.is_published(*i)).find(held) {
+            match others().find(held) {
                 Some(held) => list.add(
                     Rule::Drained,
-                    format!("{text}; {} would do but is drained for good", p.name_of(held)),
-                    format!("`failoverd undrain {} {}`", p.policy.id, p.name_of(held)),
+                    format_args!("{text}; {} would do but is drained for good", p.name_of(held)),
+                    format_args!("`failoverd undrain {} {}`", p.policy.id, p.name_of(held)),
                 ),
                 None => list.add(Rule::NoCandidate, text, "the record stays as it is until a standby is proven"),
             }
@@ -313,15 +340,19 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
     }
 }
 
-fn one_line(p: &PolicyState, idx: TargetIdx, now: Tick) -> String {
-    let (Some(t), Some(h)) = (p.policy.target(idx), p.health_of(idx)) else { return String::new() };
-    let last = h.last().map_or("not probed yet".to_owned(), |l| l.outcome.to_string());
-    match h.state() {
-        Health::Up if !h.is_proven(&t.check, now) => {
-            format!("{} is up but not proven since the doubt began ({last})", t.name)
+fn one_line(p: &PolicyState, idx: TargetIdx, now: Tick) -> impl Display {
+    fmt::from_fn(move |f| {
+        let (Some(t), Some(h)) = (p.policy.target(idx), p.health_of(idx)) else { return Ok(()) };
+        let state = h.state();
+        write!(f, "{} is {state}", t.name)?;
+        if state == Health::Up && !h.is_proven(&t.check, now) {
+            f.write_str(" but not proven since the doubt began")?;
         }
-        state => format!("{} is {state} ({last})", t.name),
-    }
+        match h.last() {
+            Some(last) => write!(f, " ({})", last.outcome),
+            None => f.write_str(" (not probed yet)"),
+        }
+    })
 }
 
 /// Hold-down, flap budget and the fleet's brakes (ARCHITECTURE.md, decision 8). Trims and fills
@@ -349,7 +380,7 @@ fn brakes(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut L
 fn peers(p: &PolicyState, now: Tick, list: &mut List) {
     if let Some(until) = p.brakes.peer_until.filter(|until| *until > now) {
         let text = "another instance moved the record just now; it is not reversed at once";
-        list.add(Rule::PeerRecent, text, format!("wait {}", human(until.since(now))));
+        list.add(Rule::PeerRecent, text, format_args!("wait {}", Human(until.since(now))));
     }
     let failing = || p.active().and_then(|a| p.health_of(a)).and_then(|h| h.failing_since());
     if let Some(peer) = p.brakes.peer_since
@@ -364,12 +395,15 @@ fn peers(p: &PolicyState, now: Tick, list: &mut List) {
 }
 
 fn moves(p: &PolicyState, now: Tick, list: &mut List) {
-    let wait = |left: Duration| format!("wait {}", human(left));
     if let Some(left) = p.brakes.hold_down_left(now) {
-        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), wait(left));
+        list.add(
+            Rule::HoldDown,
+            format_args!("{} of the hold-down is left", Human(left)),
+            format_args!("wait {}", Human(left)),
+        );
     }
     if p.brakes.locked.is_none() && flap_budget_is_spent(p, now) {
-        let text = format!(
+        let text = format_args!(
             "{} automatic moves in the last hour, budget {} keeps one for the undo",
             p.brakes.moves_last_hour(now),
             p.policy.failover.flap_budget
@@ -392,13 +426,13 @@ fn trims(p: &PolicyState, now: Tick, want: &Want, list: &mut List) {
     let began_after = |idx| p.health_of(idx).and_then(|h| h.failing_since()) > shrunk;
     let down_after = p.published().into_iter().flat_map(Members::iter).any(|i| began_after(i) && p.is_down(i));
     if let Some(at) = shrunk.filter(|_| shrinks && !refilled && down_after) {
-        let text = format!(
+        let text = format_args!(
             "a member was dropped {} ago and now another of the {before} left is down: more likely overload than faults",
-            human(now.since(at))
+            Human(now.since(at))
         );
-        let change = format!(
+        let change = format_args!(
             "it holds for {} or until `failoverd ack {id}`; add capacity, or move away with `failoverd switch {id} --to TARGET`",
-            human(COLLAPSE.saturating_sub(now.since(at)))
+            Human(COLLAPSE.saturating_sub(now.since(at)))
         );
         return list.add(Rule::Collapse, text, change);
     }
@@ -418,12 +452,16 @@ fn own_brakes(p: &PolicyState, now: Tick, last: Tick, count: usize, what: &str, 
     let hold_down = p.policy.failover.hold_down;
     if now.since(last) < hold_down {
         let left = hold_down.saturating_sub(now.since(last));
-        list.add(Rule::HoldDown, format!("{} of the hold-down is left", human(left)), format!("wait {}", human(left)));
+        list.add(
+            Rule::HoldDown,
+            format_args!("{} of the hold-down is left", Human(left)),
+            format_args!("wait {}", Human(left)),
+        );
     }
     let budget = p.policy.failover.flap_budget;
     if count >= usize::try_from(budget).unwrap_or(usize::MAX) {
-        let change = format!("find why members come and go, then `failoverd ack {}`", p.policy.id);
-        list.add(Rule::FlapBudget, format!("{count} {what} in the last hour, budget {budget}"), change);
+        let change = format_args!("find why members come and go, then `failoverd ack {}`", p.policy.id);
+        list.add(Rule::FlapBudget, format_args!("{count} {what} in the last hour, budget {budget}"), change);
     }
 }
 
@@ -438,10 +476,10 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     let id = &p.policy.id;
     if matches!(want.kind, Kind::Failback | Kind::Fill) {
         if want.kind == Kind::Failback && p.policy.failback.mode != FailbackMode::Auto {
-            list.add(Rule::FailbackOff, "failback is by hand", format!("`failoverd failback {id}` moves it back"));
+            list.add(Rule::FailbackOff, "failback is by hand", format_args!("`failoverd failback {id}` moves it back"));
         }
         if let Some(drift) = &p.live.drift {
-            list.add(Rule::Drift, drift.clone(), "undo the edit, or `failoverd adopt` to accept it");
+            list.add(Rule::Drift, drift, "undo the edit, or `failoverd adopt` to accept it");
         }
         let healthy_for = |idx| p.health_of(idx).and_then(|h| h.healthy_for(now)).unwrap_or_default();
         let fresh = want.to.iter().flat_map(|to| to.iter()).filter(|i| !p.is_published(*i));
@@ -450,8 +488,8 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             let left = p.policy.failback.soak.saturating_sub(healthy);
             list.add(
                 Rule::Soak,
-                format!("healthy for {} of {}", human(healthy), human(p.policy.failback.soak)),
-                format!("wait {}", human(left)),
+                format_args!("healthy for {} of {}", Human(healthy), Human(p.policy.failback.soak)),
+                format_args!("wait {}", Human(left)),
             );
         }
         if p.doubt.is_some() {
@@ -461,15 +499,18 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if want.kind == Kind::Repair && p.brakes.repairs_last_hour(now) >= p.policy.failover.flap_budget {
         list.add(
             Rule::FlapBudget,
-            format!("{} repairs in the last hour; somebody else writes this record too", p.policy.failover.flap_budget),
-            format!("find who does, then `failoverd ack {id}`"),
+            format_args!(
+                "{} repairs in the last hour; somebody else writes this record too",
+                p.policy.failover.flap_budget
+            ),
+            format_args!("find who does, then `failoverd ack {id}`"),
         );
     }
     if !p.window_open && want.kind == Kind::Failback {
         list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");
     }
     if p.brakes.unverified && want.kind != Kind::Repair {
-        list.add(Rule::Unverified, "the last move is unverified", format!("`failoverd ack {id}` after looking"));
+        list.add(Rule::Unverified, "the last move is unverified", format_args!("`failoverd ack {id}` after looking"));
     }
     if p.brakes.failback_blocked && want.kind == Kind::Failback {
         let written =
@@ -479,13 +520,17 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
             () if written(Kind::Switch) => "a person's switch to a worse priority",
             () => "a rollback or a person's switch to a worse priority",
         };
-        let text = format!("automatic failback is off after {after}");
-        list.add(Rule::AfterRollback, text, format!("`failoverd ack {id}`, or `failoverd failback {id}` to move now"));
+        let text = format_args!("automatic failback is off after {after}");
+        list.add(
+            Rule::AfterRollback,
+            text,
+            format_args!("`failoverd ack {id}`, or `failoverd failback {id}` to move now"),
+        );
     }
     let renamed = p.live.fences.iter().filter_map(Fence::ours).find(|(v, _)| v.policy != p.policy.id);
     if let Some((value, _)) = renamed {
-        let text = format!("the fence was written for policy {} by {}", value.policy, value.instance);
-        list.add(Rule::ConfigSkew, text, format!("if it was renamed to {id}: `failoverd ack {id}`"));
+        let text = format_args!("the fence was written for policy {} by {}", value.policy, value.instance);
+        list.add(Rule::ConfigSkew, text, format_args!("if it was renamed to {id}: `failoverd ack {id}`"));
     }
     let skew = p
         .live
@@ -494,7 +539,7 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         .filter_map(Fence::ours)
         .find(|(v, _)| v.config != p.policy.config_hash && v.instance != shared.settings.instance);
     if let Some((value, _)) = skew {
-        let text = format!("{} runs another configuration of this policy (c={})", value.instance, value.config);
-        list.add(Rule::ConfigSkew, text, format!("give both the same file, then `failoverd ack {id}`"));
+        let text = format_args!("{} runs another configuration of this policy (c={})", value.instance, value.config);
+        list.add(Rule::ConfigSkew, text, format_args!("give both the same file, then `failoverd ack {id}`"));
     }
 }

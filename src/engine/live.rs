@@ -11,7 +11,7 @@ use super::event::ServerAnswer;
 use super::fence::{FENCE_TTL, Fence, quote, target_token};
 use super::plan::{Plan, same_set, sets};
 use super::report::LiveState;
-use super::zone::{ApiError, DnsAnswer, LiveSet, RecordRead};
+use super::zone::{ApiError, DnsAnswer, LiveSet, RecordRead, ZoneInfo};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum View {
@@ -44,6 +44,8 @@ pub(super) struct Live {
     pub drift: Option<String>,
     /// The reading in force was rehearsed (see `obstacle`).
     pub rehearsed: bool,
+    /// The zone and the sets at each name that were rehearsed last.
+    tried: Option<(ZoneInfo, Vec<Vec<LiveSet>>)>,
 }
 
 /// One reading of all records; results count only when none of our writes came between.
@@ -81,6 +83,7 @@ impl Live {
             observing: None,
             drift: None,
             rehearsed: false,
+            tried: None,
         }
     }
 
@@ -166,6 +169,19 @@ impl Live {
         }
         self.drift = drift(policy, &self.view, &self.fences, &self.reads).or_else(|| detached(&self.view));
         self.rehearsed = false;
+    }
+
+    /// A rehearsal of this reading would find what the last one found.
+    pub fn is_as_rehearsed(&self, zone: &ZoneInfo) -> bool {
+        let same = |sets: &[Vec<LiveSet>]| sets.iter().eq(self.reads.iter().map(|r| &r.sets));
+        self.tried.as_ref().is_some_and(|(tried, sets)| tried == zone && same(sets))
+    }
+
+    pub fn note_rehearsal(&mut self, zone: &ZoneInfo) {
+        self.rehearsed = true;
+        if !self.is_as_rehearsed(zone) {
+            self.tried = Some((zone.clone(), self.reads.iter().map(|r| r.sets.clone()).collect()));
+        }
     }
 
     /// An obstacle says already why no target of ours can be read from the record.

@@ -12,7 +12,7 @@ use super::action::Action;
 use super::brake::Brakes;
 use super::event::Probed;
 use super::fence::fence_name;
-use super::guard::{At, flap_budget_is_spent, refusals};
+use super::guard::{At, flap_budget_is_spent, refusals, rules};
 use super::hand::Hand;
 use super::health::{Flip, TargetHealth};
 use super::intent::{Intent, Kind};
@@ -358,7 +358,7 @@ impl PolicyState {
         {
             return self.lock_out(cx);
         }
-        let found = refusals(self, cx.shared, now, &want, At::Decision);
+        let found = rules(self, cx.shared, now, &want, At::Decision);
         if is_optional(want.kind) && self.proof.is_none() {
             if found.is_empty() {
                 self.proof = Some(now);
@@ -368,15 +368,16 @@ impl PolicyState {
             return;
         }
         // Only what would move but for this may stop the others: never one who cannot see.
-        if let Some(freeze) = found.first().filter(|_| found.iter().all(|r| r.rule == Rule::FleetFrozen)) {
-            cx.shared.freeze_all = Some(freeze.text.clone());
+        if !found.is_empty() && found.iter().all(|rule| *rule == Rule::FleetFrozen) {
+            let told = refusals(self, cx.shared, now, &want, At::Decision);
+            cx.shared.freeze_all = told.into_iter().next().map(|r| r.text);
         }
-        match found.into_iter().next() {
-            Some(refusal) => {
-                if is_optional(want.kind) && !matches!(refusal.rule, Rule::StaleEvidence | Rule::NoSight) {
+        match found.first() {
+            Some(rule) => {
+                if is_optional(want.kind) && !matches!(rule, Rule::StaleEvidence | Rule::NoSight) {
                     self.proof = None;
                 }
-                self.refuse(cx, &want, refusal);
+                self.refuse(cx, &want, *rule, None);
             }
             None => self.go(cx, want),
         }
@@ -408,38 +409,38 @@ impl PolicyState {
     }
 
     /// Journals a new refusal when it has stood for one fast interval; tells a person when it has
-    /// outlived the evidence it rests on.
-    fn refuse(&mut self, cx: &mut Cx, want: &Want, refusal: Refusal) {
+    /// outlived the evidence it rests on. `known`: what it says, when the guard is not who says it.
+    fn refuse(&mut self, cx: &mut Cx, want: &Want, rule: Rule, known: Option<Refusal>) {
         let now = cx.now.mono;
         let failover = matches!(want.kind, Kind::Failover | Kind::Trim);
-        if self.refused.as_ref().is_none_or(|r| r.rule != refusal.rule || r.failover != failover) {
-            self.refused = Some(Refused { rule: refusal.rule, since: now, journalled: false, told: false, failover });
+        if self.refused.as_ref().is_none_or(|r| r.rule != rule || r.failover != failover) {
+            self.refused = Some(Refused { rule, since: now, journalled: false, told: false, failover });
         }
         let (moment, stands) = (self.fast_interval(), self.evidence_age());
         let Some(refused) = &mut self.refused else { return };
         let stood = now.since(refused.since);
-        if failover && !refused.journalled && stood >= moment && !waits_for_ourselves(refusal.rule) {
-            refused.journalled = true;
-            let text = format!("{} refused ({}): {}", want.kind, rule_text(refusal.rule), refusal.text);
+        let journals = failover && !refused.journalled && stood >= moment && !waits_for_ourselves(rule);
+        let person = failover && !waits_for_ourselves(rule) && !matches!(rule, Rule::Blind | Rule::WriteRefused);
+        let tells = person && !refused.told && stood >= stands;
+        if !journals && !tells {
+            return;
+        }
+        refused.journalled |= journals;
+        refused.told |= tells;
+        let said = || refusals(self, cx.shared, now, want, At::Decision).into_iter().find(|r| r.rule == rule);
+        let Some(refusal) = known.or_else(said) else { return };
+        if journals {
+            let text = format!("{} refused ({}): {}", want.kind, rule_text(rule), refusal.text);
             self.journal(cx, TransitionKind::Refused, text);
         }
-        let Some(refused) = &mut self.refused else { return };
-        let person =
-            failover && !waits_for_ourselves(refusal.rule) && !matches!(refusal.rule, Rule::Blind | Rule::WriteRefused);
-        if person && !refused.told && stood >= stands {
-            refused.told = true;
+        if tells {
             let id = self.policy.id.clone();
             let active = self.active().map(|a| self.name_of(a).to_owned()).unwrap_or_default();
-            let mut why = vec![format!("{}: {}", rule_text(refusal.rule), refusal.text)];
+            let mut why = vec![format!("{}: {}", rule_text(rule), refusal.text)];
             why.extend(self.all_evidence(cx.now));
-            let words = Words { why, next: vec![refusal.change.clone()], undo: None, moved: None };
-            self.tell(
-                cx,
-                NoticeKind::Refused,
-                Severity::Critical,
-                format!("{id}: {active} is down and the record stays: {}", rule_text(refusal.rule)),
-                words,
-            );
+            let words = Words { why, next: vec![refusal.change], undo: None, moved: None };
+            let title = format!("{id}: {active} is down and the record stays: {}", rule_text(rule));
+            self.tell(cx, NoticeKind::Refused, Severity::Critical, title, words);
         }
     }
 
@@ -455,11 +456,8 @@ impl PolicyState {
         let why = concerned.into_iter().map(|t| self.evidence(t, cx.now)).collect::<Vec<_>>().join("; ");
         if cx.shared.mode.writes() {
             if let Err(why) = switch::start(self, cx, want.kind, Some(to.clone()), &why) {
-                self.refuse(
-                    cx,
-                    &want,
-                    Refusal { rule: Rule::LiveUnknown, text: why, change: "it is read again".into() },
-                );
+                let (rule, change) = (Rule::LiveUnknown, "it is read again".into());
+                self.refuse(cx, &want, rule, Some(Refusal { rule, text: why, change }));
             }
             return;
         }
@@ -498,7 +496,7 @@ impl PolicyState {
         let verify = cx.shared.settings.verify.timeout;
         let asks = proven_by(self, cx.shared) != ProvenBy::Insync;
         let zone_known = cx.shared.zones.get(self.zone.index()).is_some_and(|z| z.info.is_some());
-        let mut times: Vec<Option<Tick>> = vec![
+        let times = [
             (zone_known && !self.live.is_reading()).then_some(self.live.reconcile_due),
             Some(self.live.observe_due),
             self.write.as_ref().and_then(Writing::wake),
@@ -513,11 +511,11 @@ impl PolicyState {
             self.refused.as_ref().filter(|r| !r.journalled).map(|r| r.since + self.fast_interval()),
             self.refused.as_ref().filter(|r| !r.told).map(|r| r.since + self.evidence_age()),
         ];
-        times.extend(self.settling.iter().map(|s| s.wake(verify, asks)));
+        let settling = self.settling.iter().map(|s| s.wake(verify, asks));
         let soak = self.policy.failback.soak;
-        times.extend(self.health.iter().map(|h| h.healthy_since().map(|at| at + soak)));
+        let soaked = self.health.iter().map(|h| h.healthy_since().map(|at| at + soak));
         // What was due and could not be done waits for another event, not for a spin.
-        times.into_iter().flatten().filter(|at| *at > now).min()
+        times.into_iter().chain(settling).chain(soaked).flatten().filter(|at| *at > now).min()
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Sight {
     regions: BTreeMap<RegionName, RegionState>,
     /// Why we are blind; `None` while we see.
     pub blind: Option<String>,
+    /// Something was learned since blindness was last judged.
+    unjudged: bool,
 }
 
 #[derive(Clone, Default)]
@@ -60,6 +62,7 @@ impl Sight {
             hurried: false,
             regions: BTreeMap::new(),
             blind: None,
+            unjudged: true,
         }
     }
 
@@ -68,11 +71,13 @@ impl Sight {
     }
 
     pub fn add_target(&mut self, region: &RegionName) {
+        self.unjudged = true;
         self.regions.entry(region.clone()).or_default().targets += 1;
     }
 
     /// `failing`: since when it fails, as it was told.
     pub fn remove_target(&mut self, region: &RegionName, failing: Option<Tick>) {
+        self.unjudged = true;
         if let Some(state) = self.regions.get_mut(region) {
             state.targets = state.targets.saturating_sub(1);
         }
@@ -84,6 +89,7 @@ impl Sight {
 
     /// A target began to fail at `since`, which may lie before this run.
     pub fn target_failing(&mut self, region: &RegionName, since: Tick) {
+        self.unjudged = true;
         if let Some(state) = self.regions.get_mut(region) {
             *state.since.entry(since).or_default() += 1;
             state.failing += 1;
@@ -93,6 +99,7 @@ impl Sight {
 
     /// A target that had failed since `since` ceased to fail.
     pub fn target_well(&mut self, region: &RegionName, since: Tick) {
+        self.unjudged = true;
         if let Some(state) = self.regions.get_mut(region) {
             if let Some(n) = state.since.get_mut(&since) {
                 *n -= 1;
@@ -135,6 +142,7 @@ impl Sight {
     pub fn witnessed(&mut self, witnessed: &Witnessed) {
         let Witnessed { witness: WitnessIdx(idx), started, answered } = *witnessed;
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.unjudged = true;
         if let Some(state) = self.witnesses.get_mut(idx as usize) {
             state.latest = Some(answered);
             if answered {
@@ -181,6 +189,9 @@ impl Sight {
 
     /// Judges blindness anew. `Some(true)`: just went blind; `Some(false)`: sees again.
     pub fn judge(&mut self) -> Option<bool> {
+        if !std::mem::take(&mut self.unjudged) {
+            return None;
+        }
         let blind = self.witness_blindness().or_else(|| self.region_blindness());
         let flip = (blind.is_some() != self.blind.is_some()).then_some(blind.is_some());
         self.blind = blind;

@@ -139,14 +139,18 @@ impl PolicyState {
         let zone = cx.shared.zones.get(self.zone.index()).and_then(|z| z.info.as_ref());
         let Some(zone) = zone.filter(|_| !self.live.rehearsed && self.live.read_at.is_some()) else { return };
         let delegation = cx.shared.settings.verify.name_servers == NameServers::Delegation;
-        let found = obstacle::rehearse(&self.policy, &self.live.reads, zone, delegation);
-        self.live.rehearsed = true;
-        self.dirty |= self.zone_id.as_ref() != Some(&zone.id);
-        self.zone_id = Some(zone.id.clone());
-        if self.policy.targets.iter().all(|t| found.iter().any(|o| o.blocks.contains(&t.name))) {
+        let found = (!self.live.is_as_rehearsed(zone))
+            .then(|| obstacle::rehearse(&self.policy, &self.live.reads, zone, delegation));
+        if self.zone_id.as_ref() != Some(&zone.id) {
+            self.dirty = true;
+            self.zone_id = Some(zone.id.clone());
+        }
+        self.live.note_rehearsal(zone);
+        let old = found.map(|found| std::mem::replace(&mut self.obstacles, found));
+        if self.policy.targets.iter().all(|t| self.obstacles.iter().any(|o| o.blocks.contains(&t.name))) {
             self.live.is_explained();
         }
-        let old = std::mem::replace(&mut self.obstacles, found);
+        let Some(old) = old else { return };
         let same =
             |list: &[Obstacle], one: &Obstacle| list.iter().any(|o| (&o.record, &o.text) == (&one.record, &one.text));
         let new: Vec<Obstacle> = self.obstacles.iter().filter(|o| !same(&old, o)).cloned().collect();

@@ -204,12 +204,11 @@ fn hand(p: &PolicyState, want: &Want, now: Tick, list: &mut List) {
             format_args!("`failoverd unfreeze {id}`"),
         );
     }
-    let says = |mode: FenceMode| p.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode));
-    if p.brakes.frozen.is_none() && says(FenceMode::Frozen) && !seeded(Bug::FreezeOfPeerIgnored) {
+    if p.brakes.frozen.is_none() && p.live.says(FenceMode::Frozen) && !seeded(Bug::FreezeOfPeerIgnored) {
         // Another may have been frozen anew since: what was lifted here must stand in the fence first.
         list.add(Rule::Frozen, "the fence still says frozen", "the unfreeze is written to it first");
     }
-    if p.brakes.forced || says(FenceMode::Forced) {
+    if p.brakes.forced || p.live.says(FenceMode::Forced) {
         list.add(Rule::Forced, "the record is forced by a person", format_args!("`failoverd unfreeze {id}`"));
     }
     let Some(lock) = &p.brakes.locked else { return };

@@ -303,7 +303,8 @@ impl PolicyState {
 
     /// A write of ours stands whose fence says `mode`: what it carries is asked no more.
     pub(super) fn hand_written(&mut self, cx: &mut Cx, kind: Kind, mode: FenceMode) {
-        self.brakes.freeze_is_news &= mode != FenceMode::Frozen;
+        // Another write may carry a freeze too, but only this one ends a peer's unfreeze of an older one.
+        self.brakes.freeze_is_news &= kind != Kind::Freeze;
         self.brakes.lock_is_news &= mode != FenceMode::Locked;
         let done = |what: &Asked| match what {
             Asked::Ack => kind == Kind::Ack,
@@ -333,14 +334,22 @@ impl PolicyState {
             self.hands.retain(|h| h.what.goes_first());
             return;
         }
-        let says = |mode: FenceMode| self.live.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode));
-        let forced_elsewhere = says(FenceMode::Forced) && self.asked(&Asked::Unfreeze).is_none();
-        self.brakes.forced |= forced_elsewhere;
+        let lifting = self.asked(&Asked::Unfreeze).map(|h| h.asked);
+        if lifting.is_some_and(|asked| asked < self.live.read_began) && !self.live.is_held() {
+            // Asked for after the unfreeze, this reading shows nothing to lift: what is frozen later is not meant.
+            self.hands.retain(|h| h.what != Asked::Unfreeze);
+            self.dirty = true;
+        }
+        if lifting.is_none() {
+            // Whoever typed it, nobody lifted it here.
+            self.brakes.forced |= self.live.says(FenceMode::Forced);
+            self.frozen_through_the_fence();
+        }
         let mode = self.brakes.mode();
         let differs = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode != mode);
         let kind = if self.asked(&Asked::Ack).is_some() {
             Kind::Ack
-        } else if self.live.fences.iter().any(differs) {
+        } else if self.live.fences.iter().any(differs) || self.brakes.freeze_is_news {
             match mode {
                 FenceMode::Frozen | FenceMode::Forced => Kind::Freeze,
                 FenceMode::Locked => Kind::Lock,

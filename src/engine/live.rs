@@ -8,7 +8,7 @@ use crate::domain::{AddressSet, Content, Members, Policy, RecordName, RecordType
 use crate::seeded::{Bug, seeded};
 
 use super::event::ServerAnswer;
-use super::fence::{FENCE_TTL, Fence, quote, target_token};
+use super::fence::{FENCE_TTL, Fence, FenceMode, quote, target_token};
 use super::plan::{Plan, same_set, sets};
 use super::report::LiveState;
 use super::zone::{ApiError, DnsAnswer, LiveSet, RecordRead, ZoneInfo};
@@ -105,6 +105,16 @@ impl Live {
             View::Targets(members) => Some(members),
             _ => None,
         }
+    }
+
+    /// Whether a fence of ours says `mode`.
+    pub fn says(&self, mode: FenceMode) -> bool {
+        self.fences.iter().any(|f| f.ours().is_some_and(|(v, _)| v.mode == mode))
+    }
+
+    /// Whether a fence of ours says that a person holds the record.
+    pub fn is_held(&self) -> bool {
+        self.says(FenceMode::Frozen) || self.says(FenceMode::Forced)
     }
 
     pub fn is_reading(&self) -> bool {

@@ -27,10 +27,18 @@ pub(super) struct FenceSaid {
     ttl: Option<String>,
 }
 
+/// What the reading before this one showed.
+pub(super) struct Seen {
+    pub members: Option<Members>,
+    /// `None`: there was none.
+    pub at: Option<Tick>,
+}
+
 impl PolicyState {
     /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
     /// is lost): its epoch and brakes are taken over as if they were ours.
-    pub(super) fn adopt_peer(&mut self, cx: &mut Cx, before: Option<Members>, last_read: Option<Tick>) {
+    pub(super) fn adopt_peer(&mut self, cx: &mut Cx, seen: Seen) {
+        let before = seen.members;
         let cluster = &cx.shared.settings.cluster;
         let fences = self.policy.records.iter().zip(&self.live.fences);
         self.fenced.extend(fences.filter(|(_, f)| f.of_cluster(cluster).is_some()).map(|(name, _)| name.clone()));
@@ -46,9 +54,9 @@ impl PolicyState {
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
         if value.epoch >= self.known_epoch {
-            let after = last_read.filter(|_| news && !first);
-            // What the first reading brings was written before anything was typed here.
-            let newer_hand = news && !first && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
+            let after = seen.at.filter(|_| news && !first);
+            // Every freeze is written as one, also where the fence says frozen already.
+            let newer_hand = news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
             self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);
@@ -118,7 +126,7 @@ impl PolicyState {
             && !value.kind.moves_the_record()
             && before.is_some_and(|before| to.as_ref().is_some_and(|to| to != before));
         // What was counted more than an hour before counts no more.
-        if !acking && now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
+        if now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
             // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
             // so may be each that came in between, unseen.
             let unseen =
@@ -127,7 +135,10 @@ impl PolicyState {
             if news && (value.kind.is_counted_move() || moved_unseen) {
                 (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
             }
-            self.brakes.at_least(value.moves, at, now.mono);
+            // What an ack forgets that no fence says yet is what was known when it was typed.
+            if !acking {
+                self.brakes.at_least(value.moves, at, now.mono);
+            }
         }
         match value.kind {
             FenceKind::Known(Kind::Trim) if news => {
@@ -152,19 +163,23 @@ impl PolicyState {
             }
         }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
+        // The zone lost our write, and who wrote next never saw it: the epoch is ours, or nothing automatic was
+        // free to follow it.
+        let is_ours = |s: &verify::Settling| s.intent.epoch == value.epoch && s.intent.id.0 != value.attempt;
+        let follows = value.epoch <= self.known_epoch.next();
+        let forked = match value.kind {
+            FenceKind::Known(Kind::Burn) => false,
+            FenceKind::Known(kind) if kind.is_automatic_move() && follows => true,
+            _ => self.settling.iter().any(is_ours),
+        };
         // Whoever lifted a freeze could not know of one that no fence carries yet.
-        let lifts = !self.brakes.freeze_is_news;
+        let lifts = !self.brakes.freeze_is_news && !forked;
         if fresh(Kind::Unfreeze) && lifts && self.brakes.frozen.is_some() {
             cx.shared.evacuation.forget();
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match value.mode {
-            FenceMode::Frozen if !unfreezing && !seeded(Bug::FreezeOfPeerIgnored) => {
-                let by = format!("{}/{}", value.cluster, value.instance);
-                let reason = "frozen through the fence".into();
-                self.brakes.frozen.get_or_insert(FreezeSnapshot { since: value.written, by, reason, carried: true });
-                self.brakes.freeze_is_news = false;
-            }
+            FenceMode::Frozen if !unfreezing => self.frozen_through_the_fence(),
             FenceMode::Forced => self.brakes.forced = !unfreezing,
             FenceMode::Auto | FenceMode::Locked => {
                 self.brakes.forced = false;
@@ -195,6 +210,18 @@ impl PolicyState {
             // An instance that had no reason to hold it back any more.
             FenceKind::Known(Kind::Failback) if news && is_peer => self.brakes.failback_blocked = false,
             _ => {}
+        }
+    }
+
+    /// A freeze that a fence of ours carries holds here too.
+    pub(super) fn frozen_through_the_fence(&mut self) {
+        let frozen = |f: &Fence| f.ours().map(|(v, _)| v).filter(|v| v.mode == FenceMode::Frozen).cloned();
+        let Some(value) = self.live.fences.iter().find_map(frozen) else { return };
+        if self.brakes.frozen.is_none() && !seeded(Bug::FreezeOfPeerIgnored) {
+            let by = format!("{}/{}", value.cluster, value.instance);
+            let reason = "frozen through the fence".into();
+            self.brakes.frozen = Some(FreezeSnapshot { since: value.written, by, reason, carried: true });
+            self.dirty = true;
         }
     }
 

@@ -106,8 +106,9 @@ impl PolicyState {
     /// An intent an earlier run left without an outcome.
     pub(super) fn restore_intent(&mut self, cx: &mut Cx, intent: Intent) {
         self.seen_attempt = Some(intent.id.0.clone());
-        self.known_epoch = self.known_epoch.max(intent.epoch);
         if intent.change_id.is_some() {
+            // Accepted; a number that was only tried may be a peer's by now, whose move must count.
+            self.known_epoch = self.known_epoch.max(intent.epoch);
             Settling::restored(self, cx, intent);
         } else if self.write.is_none() {
             self.write = Some(Writing::restored(intent, cx.now.mono));

@@ -396,6 +396,9 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
             Ok(ChangeStatus::Vanished) if !seeded(Bug::VanishedAsInsync) => {
                 s.sync = Sync::Unknown("the provider no longer knows the change".into());
                 p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
+                // A freeze that it carried may be in no fence any more.
+                p.brakes.freeze_is_news = p.brakes.frozen.is_some();
+                p.dirty = true;
                 p.read_now(cx, Urgency::FenceRead);
             }
             Ok(_) => {

@@ -10,7 +10,7 @@ use super::journal::TransitionKind;
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
 use super::obstacle;
-use super::peer::FenceSaid;
+use super::peer::{FenceSaid, Seen};
 use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
@@ -89,10 +89,10 @@ impl PolicyState {
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_said());
-                let seen = self.published().cloned();
+                let seen = Seen { members: self.published().cloned(), at: last_read };
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
-                self.adopt_peer(cx, seen, last_read);
+                self.adopt_peer(cx, seen);
                 self.rehearse_zone(cx);
                 self.tell_differences(cx, before);
             }

@@ -118,6 +118,7 @@ async fn run_lane(orders: &Orders<'_>, lane: u64, count: &Count) {
         let undertaker = (orders.hire)(&stage);
         let mut storm = Storm { stage, undertaker, known: Known::new(), kills: 0, late_until: Instant::now() };
         count.stages.fetch_add(1, Ordering::SeqCst);
+        storm.adopt().await;
         let mut moves = 0;
         while !enough() && moves < MOVES {
             for _ in 0..dice.within(8..24) {
@@ -147,6 +148,28 @@ struct Storm<'a> {
 }
 
 impl Storm<'_> {
+    /// The record is adopted before the storm: without a fence no dead target is left.
+    async fn adopt(&mut self) {
+        self.start_all();
+        self.rest(Instant::now()).await;
+    }
+
+    fn start_all(&mut self) {
+        for which in 0..self.stage.instances.len() {
+            self.stage.start(which, None);
+        }
+    }
+
+    /// Waits until nothing is under way anywhere.
+    async fn rest(&self, begun: Instant) {
+        for which in 0..self.stage.instances.len() {
+            while let Some(why) = self.stage.unrest(which).await {
+                assert!(begun.elapsed() < PATIENCE, "not at rest: {why}\n{}", self.stage.story());
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
     /// One daemon from its start (or from wherever it is) to its death. True when it began with
     /// an open write.
     async fn life(&mut self, dice: &mut Dice) -> bool {
@@ -247,9 +270,7 @@ impl Storm<'_> {
         let dead = dice.percent(50);
         self.stage.set(!active, true, Mode::Ok).await;
         self.stage.set(active, !dead, if dead { Mode::Refuse } else { Mode::Ok }).await;
-        for which in 0..self.stage.instances.len() {
-            self.stage.start(which, None);
-        }
+        self.start_all();
         let begun = Instant::now();
         while dead && self.stage.publishes_east() == active {
             assert!(begun.elapsed() < PATIENCE, "the dead target was not left\n{}", self.stage.story());
@@ -257,12 +278,7 @@ impl Storm<'_> {
         }
         self.stage.set(active, true, Mode::Ok).await;
         sleep(self.late_until.saturating_duration_since(Instant::now())).await;
-        for which in 0..self.stage.instances.len() {
-            while let Some(why) = self.stage.unrest(which).await {
-                assert!(begun.elapsed() < PATIENCE, "not at rest: {why}\n{}", self.stage.story());
-                sleep(Duration::from_millis(20)).await;
-            }
-        }
+        self.rest(begun).await;
         for which in 0..self.stage.instances.len() {
             self.stage.end(which);
         }

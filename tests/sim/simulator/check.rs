@@ -111,9 +111,6 @@ pub struct Checker {
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
     pub tampered: Vec<u64>,
-    /// When a fence last began to say `frozen` or `forced`, and when a person last lifted it.
-    pub held: Vec<u64>,
-    pub lifted: Vec<u64>,
     /// Forward automatic moves of each policy that count: when decided, by true time, and when applied.
     pub moves: Vec<Vec<(u64, u64)>>,
     /// How far wall clocks were apart at most, milliseconds.
@@ -132,8 +129,6 @@ impl Checker {
             stood: BTreeMap::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
-            held: vec![0; scene.policies.len()],
-            lifted: vec![0; scene.policies.len()],
             moves: vec![Vec::new(); scene.policies.len()],
             skew: 0,
         };
@@ -185,7 +180,6 @@ impl Checker {
     /// Somebody else edited the records or fences of a policy.
     pub fn tamper(&mut self, policy: usize, now: u64) {
         self.tampered[policy] = now;
-        self.held[policy] = now;
         self.stood.retain(|_, of| *of != policy);
         self.heights[policy].fill(0);
         self.moves[policy].clear();
@@ -306,7 +300,7 @@ impl Checker {
     }
 
     /// A person was answered. One who asked for all policies may be answered differently for each.
-    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance, now: u64) {
+    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance) {
         let Some(command) = self.seen[i].commands.remove(&id) else { return };
         let (CommandReply::Accepted(text) | CommandReply::Refused(text)) = reply;
         let refused: BTreeSet<usize> = if matches!(reply, CommandReply::Accepted(_)) {
@@ -322,7 +316,6 @@ impl Checker {
             _ if refused.len() == self.policies.len() => {}
             CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| self.seen[i].frozen[n] = true),
             CommandKind::Unfreeze => {
-                all.clone().filter(|n| meant(*n)).for_each(|n| self.lifted[n] = now);
                 for seen in &mut self.seen {
                     all.clone().filter(|n| meant(*n)).for_each(|n| {
                         if let Some(frozen) = seen.frozen.get_mut(n) {

@@ -327,16 +327,9 @@ impl Checker {
                 ));
             }
             self.after(zone, n, record, kind, &sets)?;
-            if matches!(value.mode, FenceMode::Frozen | FenceMode::Forced)
-                && old.as_ref().is_none_or(|old| old.mode != value.mode)
-            {
-                // A person's unfreeze since it was sent lifts it, whenever it lands.
-                self.held[n] = signed.min(now);
-            }
             if kind.is_automatic_move() {
                 if let Some(old) = &old
                     && matches!(old.mode, FenceMode::Frozen | FenceMode::Forced | FenceMode::Released)
-                    && self.lifted[n] < self.held[n]
                 {
                     return Err((
                         Invariant::I12,

@@ -111,6 +111,11 @@ pub struct Checker {
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
     pub tampered: Vec<u64>,
+    /// When a person last froze each policy at each instance, and lifted it anywhere.
+    pub typed: Vec<Vec<u64>>,
+    pub lifted: Vec<u64>,
+    /// When the freeze was typed that each policy's fence carries.
+    pub carried: Vec<u64>,
     /// Forward automatic moves of each policy that count: when decided, by true time, and when applied.
     pub moves: Vec<Vec<(u64, u64)>>,
     /// How far wall clocks were apart at most, milliseconds.
@@ -129,6 +134,9 @@ impl Checker {
             stood: BTreeMap::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
+            typed: vec![vec![0; scene.policies.len()]; instances],
+            lifted: vec![0; scene.policies.len()],
+            carried: vec![0; scene.policies.len()],
             moves: vec![Vec::new(); scene.policies.len()],
             skew: 0,
         };
@@ -300,22 +308,27 @@ impl Checker {
     }
 
     /// A person was answered. One who asked for all policies may be answered differently for each.
-    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance) {
+    pub fn replied(&mut self, i: usize, id: u64, reply: &CommandReply, one: &Instance, now: u64) {
         let Some(command) = self.seen[i].commands.remove(&id) else { return };
         let (CommandReply::Accepted(text) | CommandReply::Refused(text)) = reply;
+        let unfrozen = |n: &usize| text.lines().any(|line| line == format!("{}: unfrozen", self.policies[*n].id));
         let refused: BTreeSet<usize> = if matches!(reply, CommandReply::Accepted(_)) {
             BTreeSet::new()
         } else {
-            let unfrozen = |p: &Policy| text.lines().any(|line| line == format!("{}: unfrozen", p.id));
-            (0..self.policies.len()).filter(|n| !unfrozen(&self.policies[*n])).collect()
+            (0..self.policies.len()).filter(|n| !unfrozen(n)).collect()
         };
+        let lifted: Vec<usize> = (0..self.policies.len()).filter(unfrozen).collect();
         let policy = command.policy.and_then(|idx| one.numbers.get(&idx).copied());
         let all = 0..self.policies.len();
         let meant = |n: usize| policy.is_none_or(|p| p == n) && !refused.contains(&n);
         match command.kind {
             _ if refused.len() == self.policies.len() => {}
-            CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| self.seen[i].frozen[n] = true),
+            CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| {
+                self.seen[i].frozen[n] = true;
+                self.typed[i][n] = now;
+            }),
             CommandKind::Unfreeze => {
+                lifted.into_iter().for_each(|n| self.lifted[n] = now);
                 for seen in &mut self.seen {
                     all.clone().filter(|n| meant(*n)).for_each(|n| {
                         if let Some(frozen) = seen.frozen.get_mut(n) {

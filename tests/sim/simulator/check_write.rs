@@ -14,6 +14,7 @@ use failoverd::engine::zone::{Change, ChangeOp, LiveSet};
 use super::check::{Checker, Heard, Invariant, Seen, Verdict};
 use super::instance::Instance;
 use super::scene::Scene;
+use super::troubles::sets_of;
 use super::zone::{Zone, set_of};
 
 /// Between a decision and the wire, on a machine that is not paused.
@@ -83,10 +84,33 @@ impl Checker {
         let of: BTreeSet<usize> = values.keys().map(|(n, _)| *n).collect();
         self.seen[i].reading.retain(|(n, _)| !of.contains(n));
         self.seen[i].batches.insert(*batch, of);
+        if let Some(alien) =
+            changes.iter().map(|c| &c.name).find(|n| !self.records.contains_key(n) && !self.fences.contains_key(n))
+        {
+            return Err((Invariant::I2, format!("{alien} is written, which no policy names")));
+        }
         for ((n, _), value) in values {
             self.sent(i, one, n, &value, now)?;
+            self.says_what_it_writes(one, n, &value, changes)?;
         }
         Ok(())
+    }
+
+    /// The request holds the targets that its intent names, and nothing else (I2, I11).
+    fn says_what_it_writes(&self, one: &Instance, n: usize, value: &FenceValue, changes: &[Change]) -> Verdict<()> {
+        let policy = &self.policies[n];
+        let Some(intent) = one.disk.intent(&IntentId(value.attempt.clone())) else { return Ok(()) };
+        let members = Members::new(
+            intent.to.iter().filter_map(|name| policy.indices().find(|t| policy.targets[t.index()].name == *name)),
+        );
+        let wanted = members.filter(|_| intent.kind.publishes()).map(|to| sets_of(policy, &to)).unwrap_or_default();
+        let mine = |c: &&Change| policy.records.contains(&c.name) && c.op != ChangeOp::Delete;
+        match changes.iter().filter(mine).map(set_of).find(|set| !wanted.contains(set)) {
+            Some(set) => {
+                Err((Invariant::I2, format!("{} {} writes {set:?}, wanted {wanted:?}", policy.id, intent.kind)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn sent(&mut self, i: usize, one: &Instance, n: usize, value: &FenceValue, now: u64) -> Verdict<()> {
@@ -288,11 +312,11 @@ impl Checker {
         let mut moved = BTreeSet::new();
         for Before { policy: n, record, fence, sets } in before {
             let policy = &self.policies[n];
-            let name = &policy.records[record];
+            let name = policy.records[record].clone();
             let Some(value) = values.get(&(n, record)) else {
                 return Err((Invariant::I1, format!("{name} was written without its fence")));
             };
-            let fence_at = failoverd::engine::fence::fence_name(name, &zone.name).unwrap();
+            let fence_at = failoverd::engine::fence::fence_name(&name, &zone.name).unwrap();
             let named = changes.iter().find(|c| c.op == ChangeOp::Delete && c.name == fence_at).map(set_of);
             if named != fence {
                 return Err((Invariant::I1, format!("{name}: the write named {named:?}, there stood {fence:?}")));
@@ -326,6 +350,7 @@ impl Checker {
                     format!("{name}: {kind} {} was told {word} and is applied", value.attempt),
                 ));
             }
+            self.freeze_is_kept(n, record, kind, old.as_ref(), value, signed)?;
             self.after(zone, n, record, kind, &sets)?;
             if kind.is_automatic_move() {
                 if let Some(old) = &old
@@ -352,6 +377,37 @@ impl Checker {
             }
         }
         Ok(moved.len() as u64)
+    }
+
+    /// I12: what a fence says of a freeze is lifted by a person who did so after it was typed.
+    fn freeze_is_kept(
+        &mut self,
+        n: usize,
+        record: usize,
+        kind: Kind,
+        old: Option<&FenceValue>,
+        new: &FenceValue,
+        signed: u64,
+    ) -> Verdict<()> {
+        let ours = |v: &&FenceValue| v.mode == FenceMode::Frozen && v.cluster == new.cluster;
+        let before = old.filter(ours).is_some();
+        let writer = ["a", "b", "c", "o"].iter().position(|name| new.instance.as_str() == *name);
+        // What was typed while the request was on its way it does not carry.
+        let typed = writer.and_then(|i| self.typed.get(i)).map_or(0, |typed| typed[n].min(signed));
+        match (before, new.mode) {
+            (true, FenceMode::Frozen) if kind != Kind::Freeze => {}
+            (true, FenceMode::Frozen) => self.carried[n] = self.carried[n].max(typed),
+            (false, FenceMode::Frozen) => self.carried[n] = typed,
+            (true, FenceMode::Auto | FenceMode::Locked)
+                if self.lifted[n] < self.carried[n] && self.tampered[n] < self.carried[n] =>
+            {
+                let name = &self.policies[n].records[record];
+                let text = format!("{name}: a {kind} lifts a freeze typed at {}, nobody did since", self.carried[n]);
+                return Err((Invariant::I12, text));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// I2: after a write of ours the record holds addresses of configured targets, and nothing is empty.

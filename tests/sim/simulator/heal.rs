@@ -3,7 +3,7 @@
 
 use failoverd::domain::*;
 use failoverd::engine::event::CommandKind;
-use failoverd::engine::fence::{FenceValue, fence_name, unquote};
+use failoverd::engine::fence::{FenceMode, FenceValue, fence_name, unquote};
 use failoverd::engine::{Mode, report};
 
 use super::check::{Broken, Invariant};
@@ -42,6 +42,7 @@ impl World {
         self.life.iter_mut().flatten().for_each(|life| *life = Life::Up);
         // Late requests have landed or expired after this; open intents are resolved.
         self.run(self.now + 16 * MINUTE)?;
+        self.freezes_stand()?;
         self.put_right()?;
         // The fleet's memory of moves is ten minutes long.
         self.run(self.now + 11 * MINUTE)?;
@@ -50,6 +51,24 @@ impl World {
         self.failback_happens()?;
         self.everything_is_rebuilt()?;
         self.a_hand_works_under_a_freeze()
+    }
+
+    /// I12: a freeze that was typed where the zone can be written, and not lifted since, is in the fence.
+    fn freezes_stand(&self) -> Result<(), Broken> {
+        for (i, one) in self.instances.iter().enumerate().filter(|(_, one)| one.mode == Mode::Active) {
+            for n in (0..self.scene.policies.len()).filter(|n| self.checker.seen[i].frozen[*n]) {
+                let ours = |f: &Option<FenceValue>| {
+                    f.as_ref().is_some_and(|v| v.cluster.as_str() == "prod" && v.mode != FenceMode::Released)
+                };
+                let fences = self.fences(n);
+                let says = |f: &Option<FenceValue>| f.as_ref().is_some_and(|v| v.mode == FenceMode::Frozen);
+                if one.number_of(n).is_some() && fences.iter().all(ours) && !fences.iter().all(says) {
+                    let text = format!("policy {n} was frozen at {}, and its fence says {fences:?}", one.name);
+                    return Err(Broken { invariant: Invariant::I12, at: self.now, text });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a person does after a bad day: adopt what is in trouble, unfreeze, acknowledge.

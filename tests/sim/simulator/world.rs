@@ -360,7 +360,7 @@ impl World {
                 let servers = (!self.instances[i].links.no_dns).then(name_servers);
                 self.due(self.now + 30, Due::To(i, run, Box::new(Event::Delegated { zone, servers })));
             }
-            Action::Reply { id, reply } => self.checker.replied(i, id, &reply, &self.instances[i]),
+            Action::Reply { id, reply } => self.checker.replied(i, id, &reply, &self.instances[i], self.now),
         }
     }
 

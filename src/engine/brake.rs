@@ -48,8 +48,9 @@ pub(super) struct Lock {
 }
 
 impl Brakes {
-    /// Brakes of an earlier run: what is left of every deadline, never more than it was.
-    pub fn restore(snapshot: &PolicySnapshot, now: Now) -> Brakes {
+    /// Brakes of an earlier run: what is left of every deadline, never more than it was. `hold_down`: the
+    /// policy's, so that a wall clock that was ahead then holds nothing back for longer.
+    pub fn restore(snapshot: &PolicySnapshot, hold_down: Duration, now: Now) -> Brakes {
         let ago = |at: UnixMs| now.mono - now.wall.since(at);
         Brakes {
             frozen: snapshot.frozen.clone(),
@@ -64,7 +65,7 @@ impl Brakes {
             hold_down_until: snapshot
                 .hold_down_until
                 .filter(|at| *at > now.wall)
-                .map(|at| now.mono + at.since(now.wall).min(HOUR)),
+                .map(|at| now.mono + at.since(now.wall).min(hold_down)),
             peer_until: None,
             peer_since: None,
             moves: snapshot.moves.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!((snapshot.moves.as_slice(), snapshot.hold_down_until), (&[START.wall][..], Some(later(90).wall)));
         // Another process, whose clock began elsewhere, 30 s later.
         let now = Now { mono: Tick(5_000_000), wall: later(60).wall };
-        let restored = Brakes::restore(&snapshot, now);
+        let restored = Brakes::restore(&snapshot, Duration::from_secs(60), now);
         assert_eq!(restored.hold_down_left(now.mono), Some(Duration::from_secs(30)));
         assert_eq!(restored.locked.unwrap().left(now.mono), Some(Duration::from_secs(240)));
         assert_eq!(
@@ -297,5 +298,9 @@ mod tests {
             (1, true, true)
         );
         assert_eq!(restored.hold_down_left(now.mono + Duration::from_secs(30)), None);
+        // The clock was an hour ahead when it was kept, and is right again.
+        let before = Now { mono: Tick(5_000_000), wall: UnixMs(later(60).wall.0 - 3_600_000) };
+        let restored = Brakes::restore(&snapshot, Duration::from_secs(60), before);
+        assert_eq!(restored.hold_down_left(before.mono), Some(Duration::from_secs(60)));
     }
 }

@@ -63,7 +63,7 @@ impl PolicyState {
             incident: None,
             brakes: restored
                 .filter(|_| !seeded(Bug::BrakesForgottenAtRestart))
-                .map(|r| Brakes::restore(r, now))
+                .map(|r| Brakes::restore(r, policy.failover.hold_down, now))
                 .unwrap_or_default(),
             write: None,
             open_intents: Vec::new(),

@@ -5,6 +5,7 @@ mod clients;
 mod doors;
 mod fiend;
 mod name_servers;
+mod provider;
 mod receivers;
 mod spellings;
 mod spy;

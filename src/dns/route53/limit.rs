@@ -9,6 +9,8 @@ use http_body_util::Limited;
 
 /// Bytes. A page of 300 sets with every value as long as the API allows stays below.
 pub(super) const ANSWER_LIMIT: usize = 16 << 20;
+/// Bytes. A refusal that names each change of the largest batch stays below.
+const REFUSAL_LIMIT: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct AnswerLimit;
@@ -26,7 +28,8 @@ impl Intercept for AnswerLimit {
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
         let body = response.take_body();
-        *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, ANSWER_LIMIT));
+        let limit = if response.status().is_success() { ANSWER_LIMIT } else { REFUSAL_LIMIT };
+        *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, limit));
         Ok(())
     }
 }

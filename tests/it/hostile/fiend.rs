@@ -41,14 +41,20 @@ pub struct Fiend {
 impl Fiend {
     /// Its threads end with the test process.
     pub fn start(ip: IpAddr, begins: Begins, script: Vec<Act>) -> Fiend {
+        Fiend::in_turn(ip, begins, vec![script])
+    }
+
+    /// Each connection is served the next of `scripts`, over and over.
+    pub fn in_turn(ip: IpAddr, begins: Begins, scripts: Vec<Vec<Act>>) -> Fiend {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicU64::new(0));
-        let (counted, script) = (connections.clone(), Arc::new(script));
+        let counted = connections.clone();
+        let scripts: Vec<Arc<Vec<Act>>> = scripts.into_iter().map(Arc::new).collect();
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (stream, script) in listener.incoming().flatten().zip(scripts.into_iter().cycle()) {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let (begins, script) = (begins.clone(), script.clone());
+                let begins = begins.clone();
                 std::thread::spawn(move || serve(stream, begins, &script));
             }
         });

@@ -321,7 +321,7 @@ fn the_command_tells_every_hostile_target_apart() {
 }
 
 /// Kilobytes of memory in use.
-fn resident(pid: rustix::process::Pid) -> u64 {
+pub fn resident(pid: rustix::process::Pid) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -13,7 +13,7 @@ pub mod sandbox;
 pub mod sink;
 pub mod site;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +54,8 @@ pub fn free_port(ip: Ipv4Addr) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Below the ports that the kernel gives to whoever asks for any: nobody takes it before it is bound.
     let candidate = || 15_000 + (std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed)) % 15_000;
-    let free = |port: &u16| TcpListener::bind((ip, *port)).is_ok();
+    // Not by binding it: a process that is started meanwhile holds that listener until it is another program.
+    let free = |port: &u16| TcpStream::connect((ip, *port)).is_err();
     (0..1000).map(|_| candidate() as u16).find(free).expect("a free port")
 }
 
@@ -92,7 +93,7 @@ impl Drop for Running {
 
 /// True when something accepts connections there.
 pub fn accepts(address: SocketAddr) -> bool {
-    std::net::TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
+    TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
 }
 
 /// What real dig gets from `server`, sorted; comments and errors of dig are left out.

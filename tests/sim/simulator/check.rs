@@ -156,9 +156,15 @@ impl Checker {
     }
 
     /// A new process has seen nothing.
-    pub fn started(&mut self, i: usize, one: &Instance) {
+    pub fn started(&mut self, i: usize, one: &Instance, now: u64) {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
+        // An unfreeze that nobody was answered may have reached the disk.
+        let last = &self.seen[i];
+        for command in last.commands.values().filter(|c| c.kind == CommandKind::Unfreeze) {
+            let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
+            (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)).for_each(|n| self.lifted[n] = now);
+        }
         // A freeze that was typed here and not lifted since holds on if it was on disk.
         let typed = std::mem::take(&mut self.seen[i].frozen);
         let frozen = |(n, p): (usize, &Policy)| {

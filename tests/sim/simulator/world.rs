@@ -251,7 +251,7 @@ impl World {
         let mono = self.rng.within(1_000_000_000, 3_000_000_000);
         let out = self.instances[i].start(self.now, mono);
         self.say(|| format!("{} starts", ["a", "b", "c", "o"][i.min(3)]));
-        self.checker.started(i, &self.instances[i]);
+        self.checker.started(i, &self.instances[i], self.now);
         self.schedule_rounds(i);
         self.carry_out(i, out);
     }

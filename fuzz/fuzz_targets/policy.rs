@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| failoverd_fuzz::policy(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    failoverd_fuzz::policy(data);
+});

@@ -70,7 +70,9 @@ fn are_placed(text: &str, findings: &[Finding]) -> bool {
         let length = line.chars().count();
         assert!((1..=length + 1).contains(&finding.column), "column {} of {length}: {finding}", finding.column);
         if let Some(quote) = &finding.quote {
-            assert_eq!(quote.line, line.trim_end_matches('\r').replace('\t', " "), "{finding}");
+            let shown: String =
+                line.trim_end_matches('\r').chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            assert_eq!(quote.line, shown, "{finding}");
             assert!(quote.width >= 1 && quote.indent + quote.width <= quote.line.chars().count() + 1, "{finding}");
         }
     }

@@ -118,7 +118,10 @@ impl Source {
             && !content.trim().is_empty()
             && content.chars().count() <= QUOTED
             && !SENSITIVE.iter().any(|word| lower.contains(word));
-        let quote = fit.then(|| Quote { line: content.replace('\t', " "), indent, width });
+        // What the file holds is shown on a terminal: nothing in it may steer that, nor stand past its line.
+        let shown: String = content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let indent_shown = indent.min(shown.chars().count());
+        let quote = fit.then_some(Quote { line: shown, indent: indent_shown, width });
         Finding { file: self.path.clone(), line: line + 1, column: indent + 1, severity, what, fix, quote }
     }
 }

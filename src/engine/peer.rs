@@ -120,11 +120,15 @@ impl PolicyState {
         // now, so its hold-down begins now.
         let ended = if after.is_some() { now.mono } else { at };
         let acking = self.asked(&Asked::Ack).is_some();
-        // A move and a write after it, both since the last reading: the record tells of the first.
+        // A move and a write after it, both since the last reading: the record tells of the first. A trim or
+        // fill stays in its tier.
         let to = members_named(&self.policy, &value.to);
-        let moved_unseen = news
-            && !value.kind.moves_the_record()
-            && before.is_some_and(|before| to.as_ref().is_some_and(|to| to != before));
+        let elsewhere = |before: &Members| match (&to, &value.kind) {
+            (Some(to), FenceKind::Known(Kind::Trim | Kind::Fill)) => tier_of(self, to) != tier_of(self, before),
+            (Some(to), kind) => !kind.moves_the_record() && to != before,
+            (None, _) => false,
+        };
+        let moved_unseen = news && before.is_some_and(elsewhere);
         // What was counted more than an hour before counts no more.
         if now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
             // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and

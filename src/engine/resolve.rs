@@ -28,7 +28,7 @@ pub(super) fn resolve(p: &mut PolicyState, cx: &mut Cx) {
     match read_back(&write.intent.id.0, &write.intent.before, &p.live.reads, &p.live.fences, expired) {
         ReadBack::Applied => {
             p.journal(cx, TransitionKind::Applied, "the fence shows our attempt: the write was applied");
-            accepted(p, cx, write_change_id(p));
+            accepted(p, cx, write_change_id(p), true);
         }
         ReadBack::Lost { to } => {
             let may_have_stood = p.live.fences.iter().map(Fence::epoch).max() > Some(write.intent.epoch);

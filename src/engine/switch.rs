@@ -461,7 +461,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
 }
 
 /// Ours stands in the zone. Without a change id the sync state cannot be followed.
-pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<String>) {
+pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<String>, is_read: bool) {
     let Some(mut write) = p.write.take() else { return };
     let now = cx.now.mono;
     write.intent.change_id.clone_from(&change_id);
@@ -471,7 +471,8 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     p.write_trouble = None;
     p.precondition_failures = 0;
     p.left = cx.shared.evacuation.left(&write.intent.id, cx.now).or(p.left.take());
-    if let Some(plan) = &write.plan {
+    // A reading that shows the attempt may show, too, what somebody did since.
+    if let Some(plan) = write.plan.as_ref().filter(|_| !is_read) {
         p.live.written(&p.policy, plan, &cx.shared.settings.cluster);
     }
     let kind = write.intent.kind;

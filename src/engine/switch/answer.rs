@@ -56,7 +56,7 @@ pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: Writ
     match meaning(&answer, burn.is_some(), about.mine) {
         Meaning::Applied => {
             let WriteAnswer::Accepted { change_id } = answer else { return };
-            accepted(p, cx, Some(change_id));
+            accepted(p, cx, Some(change_id), false);
         }
         Meaning::Burned => {
             let Some(plan) = burn else { return };

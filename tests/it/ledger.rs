@@ -126,7 +126,7 @@ const FAKE: &str = r#"#!/bin/bash
 here=$(dirname "$0") from=${SIM_SEEDS%..*} to=${SIM_SEEDS#*..}
 [ "$*" = "simulator::seeds --exact --nocapture" ] && [ "$SIM_HOURS" = 6 ] && [ -z "$PROPTEST_CASES" ] || exit 9
 echo "$from $to $$" >>"$here/begun"
-[ ! -e "$here/hang" ] || exec sleep 60
+[ ! -e "$here/hang" ] || { echo "$from $to" >>"$here/hung"; exec sleep 60; }
 for ((i = 0; i < 20000; i++)); do :; done
 if [ -e "$here/fail" ]; then echo "I1 is broken"; exit 101; fi
 echo "$from $to" >>"$here/ended"
@@ -174,10 +174,16 @@ impl Bench {
     /// A soak that has a chunk in flight which does not end.
     fn hanging(&self) -> Child {
         self.touch("hang");
-        let begun = self.ranges("begun").len();
         let soak = self.soak(5).spawn().unwrap();
-        wait_until("a chunk hangs", || self.ranges("begun").len() > begun);
+        wait_until("a chunk hangs", || !self.ranges("hung").is_empty());
         soak
+    }
+
+    /// From now on no chunk of the soak that runs ends, and one such is in flight.
+    fn hang(&self) {
+        let hung = self.ranges("hung").len();
+        self.touch("hang");
+        wait_until("a chunk hangs", || self.ranges("hung").len() > hung);
     }
 
     fn touch(&self, name: &str) {
@@ -222,8 +228,7 @@ fn a_soak_that_was_killed_goes_on_and_counts_nothing_twice() {
     // Killed with a chunk finished that no row holds yet, and one in flight.
     let mut soak = bench.soak(100_000).spawn().unwrap();
     wait_until("a chunk has ended", || bench.ranges("ended").len() > 2);
-    bench.touch("hang");
-    wait_until("one hangs", || bench.ranges("begun").len() > bench.ranges("ended").len());
+    bench.hang();
     soak.kill().unwrap();
     soak.wait().unwrap();
     let orphan = bench.lines("begun").last().unwrap()[2];
@@ -267,8 +272,7 @@ fn a_soak_that_is_told_to_stop_writes_what_is_finished() {
         let ended = bench.ranges("ended").len();
         let mut soak = bench.soak(100_000).spawn().unwrap();
         wait_until("some chunks have ended", || bench.ranges("ended").len() >= ended + 2);
-        bench.touch("hang");
-        wait_until("one hangs", || bench.ranges("begun").len() > bench.ranges("ended").len());
+        bench.hang();
         kill_process(Pid::from_child(&soak), signal).unwrap();
         assert!(soak.wait().unwrap().success(), "{signal:?}");
         bench.remove("hang");

@@ -54,7 +54,8 @@ impl PolicyState {
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
         if value.epoch >= self.known_epoch {
-            let after = seen.at.filter(|_| news && !first);
+            // Also at an epoch that is known: what the zone lost may have made room for an old request.
+            let after = seen.at.filter(|_| !first);
             // Every freeze is written as one, also where the fence says frozen already.
             let newer_hand = news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);

@@ -55,6 +55,7 @@ const PURE_MACROS: &[&str] = &[
     "debug_assert_eq",
     "debug_assert_ne",
     "format",
+    "format_args",
     "macro_rules",
     "matches",
     "stringify",

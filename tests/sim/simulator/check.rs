@@ -92,7 +92,7 @@ pub struct Seen {
 pub struct Asked {
     /// What every server said of every record, by family; `None` when they differ or are silent.
     pub all: Option<BTreeSet<IpAddr>>,
-    /// A server that answered something, of one record: what.
+    /// What each server answered last, of one record, since the record was last written here.
     pub said: Vec<Option<BTreeSet<IpAddr>>>,
 }
 
@@ -285,6 +285,11 @@ impl Checker {
                     .collect();
                 let first = said.first().cloned().flatten();
                 let all = first.filter(|first| said.iter().all(|s| s.as_ref() == Some(first)));
+                // Who falls silent takes nothing back.
+                let before = seen.asked[n].take().map(|asked| asked.said).unwrap_or_default();
+                let kept =
+                    |(k, now): (usize, Option<BTreeSet<IpAddr>>)| now.or_else(|| before.get(k).cloned().flatten());
+                let said = said.into_iter().enumerate().map(kept).collect();
                 seen.asked[n] = Some(Asked { all, said });
             }
             Event::ByName { policy, probe, .. } => {

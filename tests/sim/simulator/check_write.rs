@@ -370,9 +370,10 @@ impl Checker {
                 if let Some(by_name) = seen.by_name.get_mut(n) {
                     by_name.clear();
                 }
-                // Another's change says nothing of when ours became INSYNC.
+                // Another's change says nothing of when ours became INSYNC, nor of what was answered since ours.
                 if writer == Some(i) {
                     seen.insync[n] = None;
+                    seen.asked[n] = None;
                 }
             }
         }

@@ -22,6 +22,8 @@ pub enum Bug {
     UnknownAsDown,
     /// A witness that answered before the first failure proves sight. I3.
     WitnessOlderThanFailure,
+    /// What failed while this controller was blind counts as soon as it sees again. I3.
+    BlindFailuresCount,
     /// How long a target fails is measured on the wall clock. I3.
     WallClock,
     /// A destination that was healthy once is proven, however old that is. I5.
@@ -78,7 +80,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 33] = [
+    pub const ALL: [Bug; 34] = [
         Bug::NoFence,
         Bug::EpochNotRaised,
         Bug::SplitReorders,
@@ -86,6 +88,7 @@ impl Bug {
         Bug::EmptyAnswer,
         Bug::UnknownAsDown,
         Bug::WitnessOlderThanFailure,
+        Bug::BlindFailuresCount,
         Bug::WallClock,
         Bug::StaleEvidence,
         Bug::DeadlineNotRechecked,

@@ -320,7 +320,7 @@ impl Fleet {
     }
 
     fn judge_sight(&mut self, now: Now, out: &mut Vec<Action>) {
-        match self.shared.sight.judge() {
+        match self.shared.sight.judge(now.mono) {
             Some(true) => {
                 let why = self.shared.sight.blind.clone().unwrap_or_default();
                 let next = "no automatic move is made; probing goes on; it clears by itself";
@@ -344,7 +344,7 @@ impl Fleet {
                 );
                 let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
                 for idx in all {
-                    self.with(idx, now, out, |_, _| ());
+                    self.with(idx, now, out, |p, _| p.health.iter_mut().for_each(|h| h.seen_anew(now.mono)));
                 }
             }
             None => {}
@@ -402,8 +402,9 @@ impl Fleet {
             self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
         }
         for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
-            // One that was given up because it could not be made durable never existed.
-            if intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id)) {
+            // A newer word about it is on its way. One that could not be made durable and was given up never existed.
+            let newer = self.shared.unsaved.values().flatten().any(|later| later.id == intent.id);
+            if !newer && (intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id))) {
                 self.shared.missed.insert(intent.id.clone(), intent);
             }
         }
@@ -465,11 +466,8 @@ impl Fleet {
     }
 
     fn persist(&mut self, out: &mut Vec<Action>, entry: JournalEntry) {
-        self.shared.seq += 1;
-        if !entry.intents.is_empty() {
-            self.shared.unsaved.insert(self.shared.seq, entry.intents.clone());
-        }
-        out.push(Action::Persist { seq: self.shared.seq, entry });
+        let seq = self.shared.on_its_way(&entry);
+        out.push(Action::Persist { seq, entry });
     }
 }
 
@@ -521,7 +519,7 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
             fleet.with(policy, now, out, |p, cx| verify::answers(p, cx, asked, &answers));
         }
         Event::ByName { policy, probe, .. } => {
-            fleet.with(policy, now, out, |p, cx| verify::by_name(p, cx, probe.target, probe.outcome));
+            fleet.with(policy, now, out, |p, cx| verify::by_name(p, cx, &probe));
         }
         Event::Window { policy, open } => {
             fleet.with(policy, now, out, |p, _| p.window_open = open || p.policy.failback.window.is_none());

@@ -93,7 +93,7 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
     if p.live.stale {
         list.add(
             Rule::LiveUnknown,
-            "somebody else wrote the fence; the zone is being read again",
+            "somebody else wrote to the zone; it is being read again",
             "it goes on when it has been read",
         );
     }
@@ -267,6 +267,21 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
     if let Some(first) = leaving.first().filter(|_| now.since(failed) >= DECISION_LIFE) {
         let text = format_args!("{} was last seen to fail {} ago", p.name_of(*first), Human(now.since(failed)));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
+    }
+    let unseen = leaving.iter().find_map(|i| {
+        let (target, health) = p.policy.target(*i).zip(p.health_of(*i))?;
+        (!health.is_confirmed(&target.check)).then_some((target, health))
+    });
+    if let Some((target, health)) = unseen {
+        let (failures, over) = health.seen_failing();
+        let Check { fall, confirm, .. } = &target.check;
+        let text = format_args!(
+            "{} is confirmed anew since this controller sees: {failures} failures (fall {fall}) over {} of {}",
+            target.name,
+            Human(over),
+            Human(*confirm)
+        );
+        list.add(Rule::StaleEvidence, text, "its next failures repeat the decision; successes end it");
     }
     let since = p.proof.or(p.doubt.as_ref().map(|d| d.since));
     if since.is_none() && !leaving.is_empty() {

@@ -5,6 +5,8 @@
 //! at 8s there are nine of them and 8s between first and last, so the target is down. One
 //! success on the way clears them all; with `settle = 3` it would take three in a row.
 
+use std::time::Duration;
+
 use crate::domain::{Check, Health, Outcome, Tick};
 use crate::seeded::{Bug, seeded};
 
@@ -16,6 +18,9 @@ pub struct TargetHealth {
     failures: u32,
     /// Start of the first remembered failure and of the last one.
     failing: Option<(Tick, Tick)>,
+    /// Remembered failures that started since this controller last began to see: how many, the first, the last.
+    seen: Option<(u32, Tick, Tick)>,
+    sees_since: Tick,
     /// Straight successes.
     successes: u32,
     /// Start of the first of the straight successes; the beginning of soak.
@@ -93,6 +98,10 @@ impl TargetHealth {
         self.failures = self.failures.saturating_add(1);
         let (first, _) = *self.failing.get_or_insert((started, started));
         self.failing = Some((first, started));
+        if started >= self.sees_since {
+            let (count, first, _) = self.seen.unwrap_or((0, started, started));
+            self.seen = Some((count.saturating_add(1), first, started));
+        }
         if self.state != Health::Down && self.failures >= check.fall && started.since(first) >= check.confirm {
             self.state = Health::Down;
             return Flip::WentDown;
@@ -103,12 +112,32 @@ impl TargetHealth {
     fn forget_failures(&mut self) {
         self.failures = 0;
         self.failing = None;
+        self.seen = None;
+    }
+
+    /// This controller sees again from `now` on: what failed before may have been its own blindness (invariant I3).
+    pub fn seen_anew(&mut self, now: Tick) {
+        self.seen = None;
+        self.sees_since = now;
+    }
+
+    /// `fall` failures, `confirm` between the first and the last, all since this controller sees (invariant I3).
+    pub fn is_confirmed(&self, check: &Check) -> bool {
+        let enough =
+            |(count, first, last): (u32, Tick, Tick)| count >= check.fall && last.since(first) >= check.confirm;
+        self.seen.is_some_and(enough) || seeded(Bug::BlindFailuresCount) && self.state == Health::Down
+    }
+
+    /// Remembered failures that started since this controller sees, and the time between the first and the last.
+    pub fn seen_failing(&self) -> (u32, Duration) {
+        self.seen.map_or((0, Duration::ZERO), |(count, first, last)| (count, last.since(first)))
     }
 
     /// Remembered failures of a target that is down count from the next one on; it stays down.
     pub fn count_failures_anew(&mut self) {
         if self.state == Health::Down {
-            self.forget_failures();
+            self.failures = 0;
+            self.failing = None;
         }
     }
 
@@ -153,7 +182,7 @@ impl TargetHealth {
     }
 
     /// Healthy without one failure for how long, at `now`.
-    pub fn healthy_for(&self, now: Tick) -> Option<std::time::Duration> {
+    pub fn healthy_for(&self, now: Tick) -> Option<Duration> {
         (self.state == Health::Up).then_some(())?;
         self.healthy_since.map(|since| now.since(since))
     }
@@ -200,8 +229,6 @@ impl TargetHealth {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::domain::{Cadence, CheckKind, DownReason, RecordName, UnknownReason};
 
@@ -314,5 +341,24 @@ mod tests {
         health.record(&check, Outcome::Up, Tick(100), Tick(110));
         assert_eq!(health.record(&check, Outcome::Down(DownReason::ConnectTimeout), Tick(50), Tick(2050)), Flip::None);
         assert_eq!(health.state(), Health::Up);
+    }
+
+    #[test]
+    fn what_failed_before_this_controller_saw_again_confirms_nothing() {
+        let check = check(3, 2, 1, 2000);
+        let down = Outcome::Down(DownReason::ConnectTimeout);
+        let mut health = TargetHealth::default();
+        for at in [0, 1000, 2000] {
+            health.record(&check, down, Tick(at), Tick(at + 500));
+        }
+        assert!(health.state() == Health::Down && health.is_confirmed(&check));
+        health.seen_anew(Tick(2900));
+        assert!(!health.is_confirmed(&check), "it is down, by failures of a blind time");
+        // (start, confirmed then): under way when sight returned, then three over two seconds.
+        for (at, confirmed) in [(2800, false), (3000, false), (4000, false), (4500, false), (5000, true)] {
+            health.record(&check, down, Tick(at), Tick(at + 500));
+            assert_eq!((health.state(), health.is_confirmed(&check)), (Health::Down, confirmed), "at {at}");
+        }
+        assert_eq!(health.seen_failing(), (4, Duration::from_millis(2000)));
     }
 }

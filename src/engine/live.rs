@@ -142,6 +142,9 @@ impl Live {
         round.outstanding = round.outstanding.saturating_sub(1);
         match result {
             Ok(read) => {
+                // The rest is still to come, but nothing is decided any more on what was read before.
+                let stood = self.reads.get(record as usize);
+                self.stale |= !round.tainted && stood.is_some_and(|stood| *stood != read);
                 if let Some(slot) = round.results.get_mut(record as usize) {
                     *slot = Some(read);
                 }

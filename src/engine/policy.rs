@@ -168,7 +168,9 @@ impl PolicyState {
             Some(doubt) if seeded(Bug::WallClock) => doubt.since + cx.now.wall.since(doubt.since_wall),
             _ => probed.started,
         };
+        let (counted, _) = health.seen_failing();
         let flip = health.record(check, probed.outcome, started, probed.ended);
+        let counts_anew = counted == 0 && health.seen_failing().0 > 0;
         let is_failing = health.is_failing_now();
         if was_failing != is_failing
             && let Some(region) = self.region_of(probed.target).cloned()
@@ -187,6 +189,9 @@ impl PolicyState {
         }
         self.renewal(probed, cx.now.mono);
         self.flipped(cx, probed.target, flip);
+        if counts_anew {
+            self.begin_doubt(cx, probed.target);
+        }
     }
 
     fn renewal(&mut self, probed: &Probed, now: Tick) {
@@ -262,10 +267,13 @@ impl PolicyState {
         }
     }
 
-    /// The first counted failure of the active target (or, before the record is read, of any).
+    /// The first counted failure of the active target (or, before the record is read, of any). A doubt of a blind
+    /// time begins anew with what is counted since.
     fn begin_doubt(&mut self, cx: &mut Cx, target: TargetIdx) {
         self.open_incident(cx);
-        if self.doubt.is_none() && self.published().is_none_or(|m| m.contains(target)) {
+        if self.doubt.as_ref().is_none_or(|d| d.since < cx.shared.sight.sees_since)
+            && self.published().is_none_or(|m| m.contains(target))
+        {
             self.doubt = Some(Doubt { target, since: cx.now.mono, since_wall: cx.now.wall });
             // What proved sight and destination for a failback is older than this doubt.
             self.proof = None;
@@ -417,7 +425,10 @@ impl PolicyState {
         if self.refused.as_ref().is_none_or(|r| r.rule != rule || r.failover != failover) {
             self.refused = Some(Refused { rule, since: now, journalled: false, told: false, failover });
         }
-        let (moment, stands) = (self.fast_interval(), self.evidence_age());
+        // Who sees again counts the failures anew, which takes its time.
+        let recount = self.active().and_then(|a| self.policy.target(a)).map(|t| t.check.confirm);
+        let patience = recount.filter(|_| rule == Rule::StaleEvidence).unwrap_or_default();
+        let (moment, stands) = (self.fast_interval(), self.evidence_age() + patience);
         let Some(refused) = &mut self.refused else { return };
         let stood = now.since(refused.since);
         let journals = failover && !refused.journalled && stood >= moment && !waits_for_ourselves(rule);
@@ -512,7 +523,7 @@ impl PolicyState {
             self.refused.as_ref().filter(|r| !r.journalled).map(|r| r.since + self.fast_interval()),
             self.refused.as_ref().filter(|r| !r.told).map(|r| r.since + self.evidence_age()),
         ];
-        let settling = self.settling.iter().map(|s| s.wake(verify, asks));
+        let settling = self.settling.iter().map(|s| s.wake(self, verify, asks));
         let soak = self.policy.failback.soak;
         let soaked = self.health.iter().map(|h| h.healthy_since().map(|at| at + soak));
         // What was due and could not be done waits for another event, not for a spin.

@@ -28,6 +28,8 @@ pub(super) struct Sight {
     regions: BTreeMap<RegionName, RegionState>,
     /// Why we are blind; `None` while we see.
     pub blind: Option<String>,
+    /// When blindness last ended; what failed before may have been our own trouble.
+    pub sees_since: Tick,
     /// Something was learned since blindness was last judged.
     unjudged: bool,
 }
@@ -62,6 +64,7 @@ impl Sight {
             hurried: false,
             regions: BTreeMap::new(),
             blind: None,
+            sees_since: Tick(0),
             unjudged: true,
         }
     }
@@ -188,13 +191,16 @@ impl Sight {
     }
 
     /// Judges blindness anew. `Some(true)`: just went blind; `Some(false)`: sees again.
-    pub fn judge(&mut self) -> Option<bool> {
+    pub fn judge(&mut self, now: Tick) -> Option<bool> {
         if !std::mem::take(&mut self.unjudged) {
             return None;
         }
         let blind = self.witness_blindness().or_else(|| self.region_blindness());
         let flip = (blind.is_some() != self.blind.is_some()).then_some(blind.is_some());
         self.blind = blind;
+        if flip == Some(false) {
+            self.sees_since = now;
+        }
         flip
     }
 
@@ -274,12 +280,12 @@ mod tests {
         }
         assert!(sight.proven_since(Tick(5)));
         assert!(!sight.proven_since(Tick(6)), "one of three is no majority");
-        assert_eq!(sight.judge(), None);
+        assert_eq!(sight.judge(Tick(99)), None);
         sight.witnessed(&Witnessed { witness: WitnessIdx(0), started: Tick(20), answered: false });
         assert!(!sight.proven_since(Tick(5)), "a witness that fell silent proves nothing");
-        assert_eq!(sight.judge(), Some(true));
+        assert_eq!(sight.judge(Tick(99)), Some(true));
         sight.witnessed(&Witnessed { witness: WitnessIdx(1), started: Tick(30), answered: true });
-        assert_eq!(sight.judge(), Some(false));
+        assert_eq!(sight.judge(Tick(99)), Some(false));
         // (witnesses, answering, proven)
         for (all, good, proven) in
             [(1, 1, true), (2, 1, false), (2, 2, true), (3, 1, false), (4, 2, false), (5, 3, true)]
@@ -315,7 +321,7 @@ mod tests {
             for (name, at) in failing {
                 sight.target_failing(&region(name), Tick(at.unwrap_or(0)));
             }
-            sight.judge();
+            sight.judge(Tick(99));
             assert_eq!(sight.blind.is_some(), blind, "{failing:?}");
         }
     }
@@ -338,18 +344,18 @@ mod tests {
                 (0..targets).for_each(|_| sight.add_target(&region(name)));
                 (0..failing).for_each(|_| sight.target_failing(&region(name), Tick(1)));
             }
-            assert_eq!(sight.judge().is_some(), blind, "{failing} of {targets}");
+            assert_eq!(sight.judge(Tick(99)).is_some(), blind, "{failing} of {targets}");
             let back = if targets < 4 { 1 } else { failing - targets / 4 };
             for _ in 1..back {
                 sight.target_well(&region("b"), Tick(1));
             }
             assert_eq!(
-                (sight.judge(), sight.blind.is_some()),
+                (sight.judge(Tick(99)), sight.blind.is_some()),
                 (None, blind),
                 "{failing} of {targets} came back in part"
             );
             sight.target_well(&region("b"), Tick(1));
-            sight.judge();
+            sight.judge(Tick(99));
             assert_eq!(sight.blind, None, "{back} of {targets} answer again");
         }
     }
@@ -367,7 +373,7 @@ mod tests {
             (0..10).for_each(|n| sight.target_failing(&region("b"), Tick(1_000_000 + n)));
             // As after a restart: what was dead already is told last.
             (0..long).for_each(|_| sight.target_failing(&region("a"), week));
-            sight.judge();
+            sight.judge(Tick(99));
             assert_eq!(sight.blind.is_some(), blind, "{long} of 10 were dead already");
         }
     }

@@ -222,6 +222,20 @@ pub(super) struct Cx<'a> {
     pub entry: JournalEntry,
 }
 
+impl Shared {
+    /// The number of an entry that goes to the disk now. What it says of an intent is newer than what was missed.
+    pub fn on_its_way(&mut self, entry: &JournalEntry) -> u64 {
+        self.seq += 1;
+        for intent in &entry.intents {
+            self.missed.remove(&intent.id);
+        }
+        if !entry.intents.is_empty() {
+            self.unsaved.insert(self.seq, entry.intents.clone());
+        }
+        self.seq
+    }
+}
+
 impl Cx<'_> {
     /// Emits what was journalled since the last flush as one transaction.
     pub fn flush(&mut self) -> Option<u64> {
@@ -242,12 +256,9 @@ impl Cx<'_> {
     }
 
     fn persist(&mut self, entry: JournalEntry) -> u64 {
-        self.shared.seq += 1;
-        if !entry.intents.is_empty() {
-            self.shared.unsaved.insert(self.shared.seq, entry.intents.clone());
-        }
-        self.out.push(Action::Persist { seq: self.shared.seq, entry });
-        self.shared.seq
+        let seq = self.shared.on_its_way(&entry);
+        self.out.push(Action::Persist { seq, entry });
+        seq
     }
 
     pub fn ask(&mut self, urgency: Urgency, pending: Pending) {

@@ -75,12 +75,19 @@ struct MemberProbe {
     address: Option<IpAddr>,
     probing: bool,
     failures: u32,
+    /// Start of the first of these failures.
+    failing_since: Option<Tick>,
     last: Option<Outcome>,
 }
 
 impl MemberProbe {
     fn new(target: TargetIdx) -> MemberProbe {
-        MemberProbe { target, address: None, probing: false, failures: 0, last: None }
+        MemberProbe { target, address: None, probing: false, failures: 0, failing_since: None, last: None }
+    }
+
+    fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.failing_since = None;
     }
 }
 
@@ -193,8 +200,25 @@ impl Settling {
         self.proof.as_ref().is_some_and(|proof| proof.verdict.is_none())
     }
 
-    fn is_over(&self) -> bool {
-        self.outcome_given && !self.is_unjudged_move()
+    /// It was contradicted and its rollback is on the way: evidence is gathered on, it may yet speak for the move.
+    fn is_being_undone(&self, p: &PolicyState) -> bool {
+        let contradicted = |proof: &Proof| matches!(proof.verdict, Some(Verdict::Contradicted(_)));
+        p.write.as_ref().is_some_and(|w| w.intent.kind == Kind::Rollback)
+            && self.proof.as_ref().is_some_and(contradicted)
+    }
+
+    /// Who asked just before it was INSYNC has let go of the old answer.
+    fn is_grace_over(&self, p: &PolicyState, now: Tick) -> bool {
+        let two_ttl = Duration::from_secs(2 * u64::from(p.policy.ttl.secs()));
+        matches!(self.sync, Sync::Insync(at) if now.since(at) >= two_ttl)
+    }
+
+    fn is_collecting(&self, p: &PolicyState) -> bool {
+        self.is_unjudged_move() || self.is_being_undone(p)
+    }
+
+    fn is_over(&self, p: &PolicyState) -> bool {
+        self.outcome_given && !self.is_collecting(p)
     }
 
     /// It waits for the provider's word about `change_id`.
@@ -203,17 +227,17 @@ impl Settling {
     }
 
     /// When `tick` has something to do.
-    pub fn wake(&self, timeout: Duration, asks: bool) -> Option<Tick> {
+    pub fn wake(&self, p: &PolicyState, timeout: Duration, asks: bool) -> Option<Tick> {
         let sync = match &self.sync {
             Sync::Polling { next, waiting: false, .. } => Some(*next),
             _ => None,
         };
-        let proof = self.proof.as_ref().filter(|proof| proof.verdict.is_none());
+        let proof = self.proof.as_ref().filter(|_| self.is_collecting(p));
         let ask = proof.filter(|proof| asks && proof.asking.is_none()).map(|proof| proof.next_ask);
         let probe = proof
             .filter(|proof| proof.is_seen() && proof.probes.iter().any(|probe| !probe.probing))
             .map(|proof| proof.next_probe);
-        let limit = proof.map(|_| self.accepted + timeout);
+        let limit = proof.filter(|proof| proof.verdict.is_none()).map(|_| self.accepted + timeout);
         [sync, ask, probe, limit].into_iter().flatten().min()
     }
 
@@ -355,18 +379,23 @@ fn each(p: &mut PolicyState, cx: &mut Cx, mut f: impl FnMut(&mut Settling, &mut 
 pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     each(p, cx, |s, p, cx| {
         poll(s, p, cx);
-        if s.is_unjudged_move() {
+        if s.is_collecting(p) {
             evidence::ask(s, p, cx);
             evidence::read_back(s, p, cx);
             evidence::probe(s, p, cx);
+        }
+        if s.is_unjudged_move() {
             verdict::judge(s, p, cx);
+        } else if s.is_being_undone(p) {
+            verdict::look_again(s, p, cx);
         }
         s.give_outcome(p, cx);
     });
-    if let Some(report) = p.settling.iter().filter(|s| s.is_over()).filter_map(|s| s.report(p)).next_back() {
+    let (over, going): (Vec<_>, Vec<_>) = std::mem::take(&mut p.settling).into_iter().partition(|s| s.is_over(p));
+    p.settling = going;
+    if let Some(report) = over.iter().filter_map(|s| s.report(p)).next_back() {
         p.last_move = Some(report);
     }
-    p.settling.retain(|s| !s.is_over());
 }
 
 fn poll(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {

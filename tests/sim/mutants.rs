@@ -22,6 +22,7 @@ const CAUGHT_BY: &[(Bug, &[Invariant], Flavour)] = &[
     (Bug::EmptyAnswer, &[I2], Flavour::Mixed),
     (Bug::UnknownAsDown, &[I3], Flavour::Sight),
     (Bug::WitnessOlderThanFailure, &[I3], Flavour::Sight),
+    (Bug::BlindFailuresCount, &[I3, I10], Flavour::Sight),
     (Bug::WallClock, &[I3, I5, L1], Flavour::Process),
     (Bug::StaleEvidence, &[I5], Flavour::Targets),
     (Bug::DeadlineNotRechecked, &[I3, I5, I6, I12], Flavour::Provider),

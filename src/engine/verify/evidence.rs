@@ -4,10 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::domain::{AddressSet, Content, NameServers, Outcome, TargetIdx, Tick};
+use crate::domain::{AddressSet, Content, NameServers, Outcome, Tick};
 
 use super::super::action::Action;
-use super::super::event::ServerAnswer;
+use super::super::event::{Probed, ServerAnswer};
 use super::super::live::View;
 use super::super::rehearse;
 use super::super::state::{Cx, PolicyState, Shared, Urgency};
@@ -129,8 +129,8 @@ pub(super) fn read_back(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
 /// Every server's answers of one round.
 pub(in crate::engine) fn answers(p: &mut PolicyState, cx: &mut Cx, asked: Tick, answers: &[ServerAnswer]) {
     each(p, cx, |s, p, cx| {
-        let accepted = s.accepted;
-        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
+        let (accepted, collecting) = (s.accepted, s.is_collecting(p));
+        let Some(proof) = s.proof.as_mut().filter(|_| collecting) else { return };
         proof.asking = None;
         if asked < accepted {
             return;
@@ -189,17 +189,30 @@ pub(super) fn probe(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     }
 }
 
-/// The probe at the address an authoritative answer gave.
-pub(in crate::engine) fn by_name(p: &mut PolicyState, cx: &mut Cx, target: TargetIdx, outcome: Outcome) {
+/// The probe at the address an authoritative answer gave. What failed before this controller last began to see
+/// speaks against nothing.
+pub(in crate::engine) fn by_name(p: &mut PolicyState, cx: &mut Cx, probed: &Probed) {
     each(p, cx, |s, p, cx| {
         let next = cx.now.mono + p.fast_interval().max(ASK);
-        let Some(proof) = s.proof.as_mut().filter(|proof| proof.verdict.is_none()) else { return };
-        let Some(probe) = proof.probes.iter_mut().find(|probe| probe.target == target) else { return };
+        let collecting = s.is_collecting(p);
+        let Some(proof) = s.proof.as_mut().filter(|_| collecting) else { return };
+        let Some(probe) = proof.probes.iter_mut().find(|probe| probe.target == probed.target) else { return };
+        let sight = &mut cx.shared.sight;
         probe.probing = false;
-        probe.last = Some(outcome);
-        match outcome {
-            Outcome::Up => probe.failures = 0,
-            Outcome::Down(_) => probe.failures += 1,
+        probe.last = Some(probed.outcome);
+        if probe.failing_since.is_some_and(|at| at < sight.sees_since) {
+            probe.forget_failures();
+        }
+        match probed.outcome {
+            Outcome::Up => probe.forget_failures(),
+            Outcome::Down(_) if probed.started < sight.sees_since => {}
+            Outcome::Down(_) => {
+                if probe.failing_since.is_none() {
+                    probe.failing_since = Some(probed.started);
+                    sight.hurry();
+                }
+                probe.failures += 1;
+            }
             Outcome::Unknown(_) => {}
         }
         proof.next_probe = next;

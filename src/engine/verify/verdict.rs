@@ -1,7 +1,5 @@
 //! The verdict on a move, what it says to people, and the rollback a contradiction may bring.
 
-use std::time::Duration;
-
 use crate::domain::time::human;
 use crate::seeded::{Bug, seeded};
 
@@ -9,7 +7,7 @@ use super::super::intent::Kind;
 use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::state::{Cx, PolicyState, Urgency, Words};
-use super::super::switch;
+use super::super::switch::{self, Writing};
 use super::{FRESH_READING, MemberProbe, Proof, ProvenBy, Settling, Sync, Verdict, proven_by, undo};
 
 pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
@@ -20,8 +18,7 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     let Some(proof) = &s.proof else { return };
     let in_sync = matches!(s.sync, Sync::Insync(_));
     let sync_over = in_sync || matches!(s.sync, Sync::Unknown(_));
-    let two_ttl = Duration::from_secs(2 * u64::from(p.policy.ttl.secs()));
-    let grace_over = matches!(s.sync, Sync::Insync(at) if now.since(at) >= two_ttl);
+    let grace_over = s.is_grace_over(p, now);
     let sync_text = match &s.sync {
         Sync::Insync(_) => "INSYNC".to_owned(),
         Sync::Unknown(why) => format!("sync unknown ({why})"),
@@ -82,11 +79,19 @@ fn probed_text(p: &PolicyState, probe: &MemberProbe) -> String {
 
 /// What speaks against the move, while we see.
 fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> Option<String> {
-    let fell = |probe: &MemberProbe| p.policy.target(probe.target).is_some_and(|t| probe.failures >= t.check.fall);
+    let sight = &cx.shared.sight;
+    let while_seeing = |probe: &MemberProbe| {
+        let region = p.region_of(probe.target);
+        let proven = |at| sight.proven_since(at) && region.is_none_or(|region| sight.proven_for(region, at));
+        probe.failing_since.is_some_and(|at| at >= sight.sees_since && proven(at))
+    };
+    let fell = |probe: &MemberProbe| {
+        p.policy.target(probe.target).is_some_and(|t| probe.failures >= t.check.fall) && while_seeing(probe)
+    };
     // One bad member of several is a trim's business, not a reason to undo the move.
     if proof.probes.iter().all(fell)
         && let Some(probe) = proof.probes.first()
-        && cx.shared.sight.blind.is_none()
+        && sight.blind.is_none()
     {
         let reason = probe.last.map(|o| o.to_string()).unwrap_or_default();
         return Some(format!("{} direct probes of {} failed: {reason}", probe.failures, p.names_text(&proof.to)));
@@ -173,6 +178,16 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
     }
     if !matches!(s.proof.as_ref().and_then(|proof| proof.verdict.as_ref()), Some(Verdict::Contradicted(_))) {
         p.incident = None;
+    }
+}
+
+/// The rollback is not sent yet: is the move still contradicted (I10)?
+pub(super) fn look_again(s: &Settling, p: &mut PolicyState, cx: &mut Cx) {
+    let unsent = p.write.as_ref().is_some_and(Writing::is_unsent);
+    let grace_over = s.is_grace_over(p, cx.now.mono);
+    let stands = s.proof.as_ref().and_then(|proof| contradiction(proof, p, cx, grace_over)).is_some();
+    if unsent && !stands {
+        switch::drop_unsent(p, cx, "what spoke against the move is gone");
     }
 }
 

@@ -17,6 +17,7 @@ const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::EmptyAnswer, &["plan.rs"]),
     (Bug::UnknownAsDown, &["health.rs"]),
     (Bug::WitnessOlderThanFailure, &["sight.rs"]),
+    (Bug::BlindFailuresCount, &["health.rs"]),
     (Bug::WallClock, &["policy.rs"]),
     (Bug::StaleEvidence, &["health.rs"]),
     (Bug::DeadlineNotRechecked, &["switch.rs"]),

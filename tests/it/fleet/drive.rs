@@ -7,7 +7,7 @@ use failoverd::domain::*;
 use failoverd::engine::action::{Action, ApiCall, BatchId};
 use failoverd::engine::event::{Event, Probed};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
-use failoverd::engine::intent::Kind;
+use failoverd::engine::intent::{Intent, Kind};
 use failoverd::engine::journal::{Restored, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report::{Rule, Settled};
@@ -23,6 +23,11 @@ pub(super) struct Drive {
     pub(super) writes: Vec<(BatchId, Vec<Change>)>,
     pub(super) transitions: Vec<(TransitionKind, String)>,
     pub(super) notices: Vec<(NoticeKind, String)>,
+    /// What was to be kept of intents, in order.
+    pub(super) intents: Vec<Intent>,
+    pub(super) disk_full: bool,
+    /// Changes become INSYNC when they are asked about.
+    pub(super) syncs: bool,
     /// Which target each policy's record publishes, and which fence stands.
     pub(super) published: BTreeMap<String, String>,
     pub(super) fences: BTreeMap<String, String>,
@@ -43,8 +48,9 @@ impl Drive {
 
     fn start(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool) -> Drive {
         let mut out = Vec::new();
-        let published = policies.iter().map(|p| (p.records[0].to_string(), p.targets[0].content.to_string())).collect();
-        let fences = policies.iter().map(|p| (p.records[0].to_string(), fence(p, "a", 7))).collect();
+        let records = || policies.iter().flat_map(|p| p.records.iter().map(move |name| (p, name.to_string())));
+        let published = records().map(|(p, name)| (name, p.targets[0].content.to_string())).collect();
+        let fences = records().map(|(p, name)| (name, fence(p, "a", 7))).collect();
         let fleet = Fleet::new(settings, policies, mode, Restored::default(), "run1", at(0), &mut out);
         let mut drive = Drive {
             fleet,
@@ -53,6 +59,9 @@ impl Drive {
             writes: Vec::new(),
             transitions: Vec::new(),
             notices: Vec::new(),
+            intents: Vec::new(),
+            disk_full: false,
+            syncs: true,
             published,
             fences,
             reachable,
@@ -74,7 +83,12 @@ impl Drive {
                 Action::Persist { seq, entry } => {
                     self.transitions.extend(entry.transitions.into_iter().map(|t| (t.kind, t.text)));
                     self.notices.extend(entry.notices.into_iter().map(|n| (n.kind, n.title)));
-                    self.feed(Event::Persisted { seq });
+                    self.intents.extend(entry.intents);
+                    if self.disk_full {
+                        self.feed(Event::StoreFailed { seq, error: "disk full".into() });
+                    } else {
+                        self.feed(Event::Persisted { seq });
+                    }
                 }
                 Action::Call(call) => {
                     self.calls.push((self.ms, call.clone()));
@@ -106,6 +120,7 @@ impl Drive {
                 self.feed(Event::Read { policy, record, result, calls: 2 });
             }
             ApiCall::Write { batch, changes, .. } => self.writes.push((batch, changes)),
+            ApiCall::GetChange { .. } if !self.syncs => {}
             ApiCall::GetChange { intent, .. } => self.feed(Event::Synced { intent, result: Ok(ChangeStatus::Insync) }),
         }
     }

@@ -1,7 +1,8 @@
 //! What is heard late: a process that was stopped and goes on hears outcomes of long ago first.
 
 use failoverd::domain::*;
-use failoverd::engine::event::{Event, Probed};
+use failoverd::engine::event::{Command, CommandKind, Event, Probed};
+use failoverd::engine::intent::IntentOutcome;
 
 use super::drive::*;
 
@@ -19,4 +20,49 @@ fn an_outcome_of_long_ago_moves_nothing_and_the_same_one_fresh_does() {
         drive.feed(Event::Outcomes(vec![late]));
         assert_eq!(drive.writes.len(), moves, "an outcome {age}ms old");
     }
+}
+
+#[test]
+fn half_a_reading_that_shows_another_hand_stops_what_rests_on_the_older_one() {
+    for (edited, moves) in [(false, 1), (true, 0)] {
+        let mut two = policy(1, 0);
+        two.records.push(RecordName::new("api1.example.com").unwrap());
+        let reconcile = two.reconcile;
+        let mut drive = calm(vec![two]);
+        drive.held = Some(Vec::new());
+        drive.pass(reconcile.as_millis() as u64);
+        if edited {
+            drive.published.insert("web1.example.com".into(), "203.0.113.9".into());
+        }
+        let first = drive.held.as_mut().unwrap().remove(0);
+        drive.answer(first);
+        assert_eq!(drive.held.as_ref().unwrap().len(), 1, "the other record is still being read");
+        for _ in 0..2 {
+            drive.second(&[(0, [false, true])]);
+        }
+        assert_eq!(drive.writes.len(), moves, "edited: {edited}, refused by {:?}", drive.rules(0));
+    }
+}
+
+#[test]
+fn a_disk_that_works_again_is_not_told_what_an_intent_was_before_its_outcome() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    (drive.disk_full, drive.syncs) = (true, false);
+    let to = Members::one(TargetIdx(1));
+    let command = Command {
+        kind: CommandKind::Force { to },
+        policy: Some(PolicyIdx(0)),
+        by: "ann".into(),
+        reason: "drill".into(),
+    };
+    drive.feed(Event::Command { id: 1, command });
+    drive.accept(0);
+    // Stopped here. When it goes on, the time for INSYNC is over and the disk is to be tried again, both at once.
+    drive.ms += 400_000;
+    drive.disk_full = false;
+    let before = drive.intents.len();
+    drive.feed(Event::Wake);
+    drive.pass(60_000);
+    let words: Vec<Option<IntentOutcome>> = drive.intents[before..].iter().map(|i| i.outcome.clone()).collect();
+    assert_eq!(words, [Some(IntentOutcome::AppliedSyncUnknown)], "one intent, one last word");
 }

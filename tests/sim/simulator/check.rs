@@ -10,7 +10,7 @@ use failoverd::engine::action::BatchId;
 use failoverd::engine::event::{Command, CommandKind, CommandReply, Event};
 use failoverd::engine::fence::fence_name;
 use failoverd::engine::intent::{Intent, IntentId, IntentOutcome};
-use failoverd::engine::journal::JournalEntry;
+use failoverd::engine::journal::{JournalEntry, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::zone::{ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer};
 
@@ -59,6 +59,13 @@ pub struct Heard {
     pub up: Option<bool>,
 }
 
+/// The policy of an attempt that was applied, and when its request was signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Stood {
+    pub policy: usize,
+    pub signed: u64,
+}
+
 /// What one run of one instance was told.
 #[derive(Default)]
 pub struct Seen {
@@ -73,8 +80,11 @@ pub struct Seen {
     pub first_read: Vec<Option<u64>>,
     /// The last questions to every server: when, what all said, and whether one said something else.
     pub asked: Vec<Option<Asked>>,
-    /// Direct probes of the published address since the last accepted write: failures in a row, last.
-    pub by_name: Vec<BTreeMap<TargetIdx, (u32, bool)>>,
+    /// When this run last ceased to be blind, as its witnesses or itself said.
+    pub sees_since: Tick,
+    pub is_blind: bool,
+    /// Direct probes of the published address since the last accepted write.
+    pub by_name: Vec<BTreeMap<TargetIdx, ByName>>,
     /// When the change of the last write was told to be INSYNC.
     pub insync: Vec<Option<u64>>,
     pub frozen: Vec<bool>,
@@ -86,6 +96,13 @@ pub struct Seen {
     pub reading: BTreeSet<(usize, u32)>,
     pub batches: BTreeMap<BatchId, BTreeSet<usize>>,
     pub numbers: BTreeMap<PolicyIdx, usize>,
+}
+
+/// Direct probes of one target: the starts of the straight failures, and whether the last one was up.
+#[derive(Clone, Debug, Default)]
+pub struct ByName {
+    pub failures: Vec<Tick>,
+    pub is_up: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +123,7 @@ pub struct Checker {
     /// Attempts that were told not to have been applied.
     pub denied: BTreeMap<String, &'static str>,
     /// Attempts that were applied, and at which policy, unless somebody else laid hands on it since.
-    pub stood: BTreeMap<String, usize>,
+    pub stood: BTreeMap<String, Stood>,
     /// Highest epoch applied at each record since somebody else laid hands on it.
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
@@ -194,7 +211,7 @@ impl Checker {
     /// Somebody else edited the records or fences of a policy.
     pub fn tamper(&mut self, policy: usize, now: u64) {
         self.tampered[policy] = now;
-        self.stood.retain(|_, of| *of != policy);
+        self.stood.retain(|_, of| of.policy != policy);
         self.heights[policy].fill(0);
         self.moves[policy].clear();
     }
@@ -207,7 +224,7 @@ impl Checker {
         }
     }
 
-    pub fn heard(&mut self, i: usize, event: &Event, now: u64) {
+    pub fn heard(&mut self, i: usize, event: &Event, now: u64, mono: Tick) {
         let policies = &self.policies;
         let seen = &mut self.seen[i];
         let number = |seen: &Seen, idx: &PolicyIdx| seen.numbers.get(idx).copied();
@@ -241,6 +258,14 @@ impl Checker {
                     if w.answered {
                         one.0 = one.0.max(Some(w.started));
                     }
+                }
+                let good = seen.witnesses.iter().filter(|w| w.1 == Some(true)).count();
+                let all_asked = seen.witnesses.iter().all(|w| w.1.is_some());
+                if all_asked && good * 2 <= seen.witnesses.len() {
+                    seen.is_blind = true;
+                } else if all_asked && seen.is_blind {
+                    seen.is_blind = false;
+                    seen.sees_since = mono;
                 }
             }
             Event::Read { policy, record, result: Ok(read), .. } => {
@@ -294,11 +319,11 @@ impl Checker {
             }
             Event::ByName { policy, probe, .. } => {
                 let Some(n) = number(seen, policy) else { return };
-                let (fails, last) = seen.by_name[n].entry(probe.target).or_default();
-                *last = probe.outcome == Outcome::Up;
+                let one = seen.by_name[n].entry(probe.target).or_default();
+                one.is_up = probe.outcome == Outcome::Up;
                 match probe.outcome {
-                    Outcome::Up => *fails = 0,
-                    Outcome::Down(_) => *fails += 1,
+                    Outcome::Up => one.failures.clear(),
+                    Outcome::Down(_) => one.failures.push(probe.started),
                     Outcome::Unknown(_) => {}
                 }
             }
@@ -371,9 +396,12 @@ impl Checker {
                         IntentOutcome::NotSent { .. } => Some("not sent"),
                     };
                     // Lost may have stood, and been replaced by what stands now.
+                    let stood = self.stood.get(&intent.id.0);
                     let stands = match outcome {
                         IntentOutcome::Lost { to } => *to == intent.id.0,
-                        _ => self.stood.contains_key(&intent.id.0),
+                        // What burnt it was taken back by other hands, and it landed then.
+                        IntentOutcome::Burned => stood.is_some_and(|of| self.tampered[of.policy] <= of.signed),
+                        _ => stood.is_some(),
                     };
                     if let Some(word) = word
                         && stands
@@ -387,6 +415,16 @@ impl Checker {
                         self.denied.insert(intent.id.0.clone(), word);
                     }
                 }
+            }
+        }
+        for said in &entry.transitions {
+            match said.kind {
+                TransitionKind::Blind => self.seen[i].is_blind = true,
+                TransitionKind::Sighted => {
+                    self.seen[i].is_blind = false;
+                    self.seen[i].sees_since = one.clocks(now).mono;
+                }
+                _ => {}
             }
         }
         for notice in entry.notices.iter().filter(|n| n.kind == NoticeKind::Moved && !n.observe) {
@@ -423,7 +461,7 @@ impl Checker {
                 }
             }
             let to = |t: &TargetIdx| moved.to.targets.contains(&self.policies[n].targets[t.index()].name);
-            if why.contains("probe of") && !seen.by_name[n].iter().filter(|(t, _)| to(t)).all(|(_, (_, up))| *up) {
+            if why.contains("probe of") && !seen.by_name[n].iter().filter(|(t, _)| to(t)).all(|(_, one)| one.is_up) {
                 return Err((Invariant::I9, format!("{}: says a probe that was not up", notice.title)));
             }
         }

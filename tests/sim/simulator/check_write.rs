@@ -11,7 +11,7 @@ use failoverd::engine::fence::{FenceKind, FenceMode, FenceValue, unquote};
 use failoverd::engine::intent::{Intent, IntentId, Kind};
 use failoverd::engine::zone::{Change, ChangeOp, LiveSet};
 
-use super::check::{Checker, Heard, Invariant, Seen, Verdict};
+use super::check::{Checker, Heard, Invariant, Seen, Stood, Verdict};
 use super::instance::Instance;
 use super::scene::Scene;
 use super::troubles::sets_of;
@@ -181,10 +181,13 @@ impl Checker {
         if kind == Kind::Rollback {
             return self.rollback(seen, n, &from, &to, mono, now);
         }
+        if seen.is_blind {
+            return Err((Invariant::I3, format!("{} {kind}: sent while it is blind", policy.id)));
+        }
         let mut doubt = None;
         if matches!(kind, Kind::Failover | Kind::Trim) {
             let failing: Vec<(TargetIdx, Tick)> =
-                leaving.iter().filter_map(|t| Some((*t, failed(log(*t), config, *t)?))).collect();
+                leaving.iter().filter_map(|t| Some((*t, failed(log(*t), config, *t, seen.sees_since)?))).collect();
             let enough = if kind == Kind::Trim { failing.len() == leaving.len() } else { !failing.is_empty() };
             if !enough || leaving.is_empty() {
                 let text = format!(
@@ -270,7 +273,13 @@ impl Checker {
             }
         }
         let fall = policy.targets[0].check.fall;
-        let failing = from.iter().all(|t| seen.by_name[n].get(t).is_some_and(|(fails, _)| *fails >= fall));
+        let failing = from.iter().all(|t| {
+            let Some(probes) = seen.by_name[n].get(t) else { return false };
+            let seen_failing: Vec<Tick> = probes.failures.iter().copied().filter(|at| *at >= seen.sees_since).collect();
+            let Some(first) = seen_failing.first() else { return false };
+            let good = seen.witnesses.iter().filter(|(at, last)| *last == Some(true) && *at >= Some(*first)).count();
+            seen_failing.len() >= fall as usize && (seen.witnesses.is_empty() || good * 2 > seen.witnesses.len())
+        });
         let published: BTreeSet<IpAddr> =
             from.iter().filter_map(|t| policy.targets[t.index()].addresses()).flat_map(AddressSet::iter).collect();
         let differs = seen.asked[n].as_ref().is_some_and(|a| a.said.iter().flatten().any(|said| *said != published));
@@ -341,7 +350,7 @@ impl Checker {
                 return Err((Invariant::I1, format!("{name}: epoch {epoch} after {height} was applied")));
             }
             *height = epoch;
-            self.stood.insert(value.attempt.clone(), n);
+            self.stood.insert(value.attempt.clone(), Stood { policy: n, signed });
             if let Some(word) = self.denied.get(&value.attempt)
                 && self.tampered[n] < signed
             {
@@ -472,8 +481,13 @@ impl Checker {
     }
 }
 
-/// Start of the first counted failure of a target that has failed as configured; `None` otherwise.
-fn failed(log: &std::collections::VecDeque<Heard>, policy: &Policy, target: TargetIdx) -> Option<Tick> {
+/// Start of the first counted failure of a target that has failed as configured since `sees_since`.
+fn failed(
+    log: &std::collections::VecDeque<Heard>,
+    policy: &Policy,
+    target: TargetIdx,
+    sees_since: Tick,
+) -> Option<Tick> {
     let check = &policy.targets[target.index()].check;
     let (mut first, mut last, mut count, mut ups): (Option<Tick>, Option<Tick>, u32, u32) = (None, None, 0, 0);
     for heard in log.iter().rev() {
@@ -486,6 +500,7 @@ fn failed(log: &std::collections::VecDeque<Heard>, policy: &Policy, target: Targ
                     break;
                 }
             }
+            Some(false) if heard.started < sees_since => ups = 0,
             Some(false) => {
                 ups = 0;
                 count += 1;

@@ -274,7 +274,7 @@ impl World {
         let one = &mut self.instances[i];
         let now = one.clocks(self.now);
         let Some(fleet) = &mut one.fleet else { return };
-        self.checker.heard(i, &event, self.now);
+        self.checker.heard(i, &event, self.now, now.mono);
         if self.trace.is_told() && is_news(&event) {
             let name = one.name.clone();
             self.trace.say(self.now, || format!("{name} <- {event:?}"));

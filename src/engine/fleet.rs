@@ -57,6 +57,8 @@ pub struct Fleet {
     /// When each policy wants to be looked at; the ordered timer index.
     timers: BTreeSet<(Tick, PolicyIdx)>,
     store_retry: Option<Tick>,
+    /// Answers that wait for the disk.
+    replies: Vec<command::HeldReply>,
 }
 
 impl Fleet {
@@ -97,7 +99,8 @@ impl Fleet {
             rolled_back: 0,
             policies: 0,
         };
-        let mut fleet = Fleet { shared, policies: Vec::new(), timers: BTreeSet::new(), store_retry: None };
+        let mut fleet =
+            Fleet { shared, policies: Vec::new(), timers: BTreeSet::new(), store_retry: None, replies: Vec::new() };
         for policy in policies {
             let id = policy.id.clone();
             let snapshot = restored.snapshots.iter().find(|s| s.policy == id);
@@ -314,6 +317,7 @@ impl Fleet {
         self.freeze_fleet(now, out);
         self.witness_round(now, out);
         self.retry_store(now, out);
+        self.answer_overdue(now, out);
         self.resolve_zones(now);
         self.look_up_delegations(now, out);
         self.pump(now, out);
@@ -398,6 +402,7 @@ impl Fleet {
     }
 
     fn store_failed(&mut self, now: Now, out: &mut Vec<Action>, seq: u64, error: String) {
+        self.answer_lost(out, seq, &error);
         if let Some(idx) = self.shared.waiting.remove(&seq) {
             self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
         }
@@ -417,6 +422,7 @@ impl Fleet {
     }
 
     fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
+        self.answer_kept(out, seq);
         for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
             self.shared.missed.remove(&intent.id);
         }
@@ -562,6 +568,7 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
     let doubt = fleet.states().any(|(_, p)| needs_sight(p, shared));
     let sight = shared.sight.round_due(doubt);
     let zones = zones::next_deadline(shared);
+    let replies = fleet.replies.iter().map(|held| held.until).min();
     let store = fleet.store_retry.filter(|_| shared.store_broken.is_some());
     let calls = shared
         .calls
@@ -581,7 +588,7 @@ pub fn next_deadline(fleet: &Fleet) -> Option<Tick> {
         let at = shared.zones.get(p.zone.index()).map_or(at, |z| at.max(z.not_before));
         Some(held.get(&idx).map_or(at, |until| at.max(*until)).max(ready_at(shared, 1)))
     });
-    [policies, sight, zones, store, calls, writes.min()].into_iter().flatten().min()
+    [policies, sight, zones, store, replies, calls, writes.min()].into_iter().flatten().min()
 }
 
 fn ready_at(shared: &Shared, cost: u32) -> Tick {

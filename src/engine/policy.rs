@@ -271,7 +271,7 @@ impl PolicyState {
     /// time begins anew with what is counted since.
     fn begin_doubt(&mut self, cx: &mut Cx, target: TargetIdx) {
         self.open_incident(cx);
-        if self.doubt.as_ref().is_none_or(|d| d.since < cx.shared.sight.sees_since)
+        if self.doubt.as_ref().is_none_or(|d| d.since <= cx.shared.sight.sees_since)
             && self.published().is_none_or(|m| m.contains(target))
         {
             self.doubt = Some(Doubt { target, since: cx.now.mono, since_wall: cx.now.wall });

@@ -1,13 +1,55 @@
 //! A person's command for one policy or for all, and the freeze of the whole fleet. What concerns
-//! every policy is told once, not once for each.
+//! every policy is told once, not once for each. What is answered as done is on the disk.
 
-use crate::domain::{Now, PolicyIdx};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::domain::{Now, PolicyIdx, Tick};
 
 use super::super::action::Action;
 use super::super::event::{Command, CommandKind, CommandReply};
 use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::Fleet;
+
+/// A disk that says nothing keeps a person waiting no longer than this.
+const REPLY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// An answer that waits for the disk: what it says is in force already, and in these entries.
+pub(super) struct HeldReply {
+    id: u64,
+    reply: CommandReply,
+    entries: BTreeSet<u64>,
+    pub until: Tick,
+}
+
+impl HeldReply {
+    /// The answer of one whose command may not outlive this process.
+    fn warned(self, why: &str) -> Action {
+        let warn = |text: String| {
+            format!(
+                "{text}\nnot on disk: {why}; it is in force here and lost if this process ends before the disk works"
+            )
+        };
+        let reply = match self.reply {
+            CommandReply::Accepted(text) => CommandReply::Accepted(warn(text)),
+            CommandReply::Refused(text) => CommandReply::Refused(warn(text)),
+        };
+        Action::Reply { id: self.id, reply }
+    }
+}
+
+/// What a person is told to be so must outlive this process; the rest is asked of one moment.
+fn lasts(kind: &CommandKind) -> bool {
+    matches!(
+        kind,
+        CommandKind::Freeze
+            | CommandKind::Unfreeze
+            | CommandKind::Ack
+            | CommandKind::Drain { .. }
+            | CommandKind::Undrain { .. }
+    )
+}
 
 impl Fleet {
     /// The fleet's brakes ask for a person: every automatic move stops, here and through the fences
@@ -55,6 +97,7 @@ impl Fleet {
             Some(idx) => vec![idx],
             None => self.states().map(|(idx, _)| idx).collect(),
         };
+        let before = out.len();
         let mut texts = Vec::new();
         let mut refused = targets.is_empty();
         let mut accepted = false;
@@ -80,6 +123,34 @@ impl Fleet {
         }
         let text = texts.join("\n");
         let reply = if refused { CommandReply::Refused(text) } else { CommandReply::Accepted(text) };
-        out.push(Action::Reply { id, reply });
+        let entry = |action: &Action| match action {
+            Action::Persist { seq, .. } => Some(*seq),
+            _ => None,
+        };
+        let entries: BTreeSet<u64> = out.iter().skip(before).filter_map(entry).collect();
+        if entries.is_empty() || !lasts(&command.kind) {
+            return out.push(Action::Reply { id, reply });
+        }
+        self.replies.push(HeldReply { id, reply, entries, until: now.mono + REPLY_PATIENCE });
+    }
+
+    /// An entry is on the disk: who waited for no other is answered.
+    pub(super) fn answer_kept(&mut self, out: &mut Vec<Action>, seq: u64) {
+        for held in &mut self.replies {
+            held.entries.remove(&seq);
+        }
+        let kept = self.replies.extract_if(.., |held| held.entries.is_empty());
+        out.extend(kept.map(|HeldReply { id, reply, .. }| Action::Reply { id, reply }));
+    }
+
+    /// An entry was refused: who waited for it is told so.
+    pub(super) fn answer_lost(&mut self, out: &mut Vec<Action>, seq: u64, error: &str) {
+        let lost = self.replies.extract_if(.., |held| held.entries.contains(&seq));
+        out.extend(lost.map(|held| held.warned(error)));
+    }
+
+    pub(super) fn answer_overdue(&mut self, now: Now, out: &mut Vec<Action>) {
+        let overdue = self.replies.extract_if(.., |held| held.until <= now.mono);
+        out.extend(overdue.map(|held| held.warned("it has not answered yet")));
     }
 }

@@ -6,7 +6,7 @@ use failoverd::engine::event::{Command, CommandKind, CommandReply, Event};
 use failoverd::engine::journal::Restored;
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report::{Rule, Settled};
-use failoverd::engine::{Fleet, Mode, step};
+use failoverd::engine::{Fleet, Mode, next_deadline, step};
 
 use super::drive::*;
 
@@ -128,4 +128,49 @@ fn a_command_for_an_unknown_policy_is_refused_and_one_for_all_reaches_all() {
     assert!(matches!(&out[..], [Action::Reply { id: 9, reply: CommandReply::Refused(_) }]), "{out:?}");
     drive.feed(Event::Command { id: 10, command: command(None) });
     assert_eq!((drive.rules_frozen(0), drive.rules_frozen(1)), (true, true));
+}
+
+#[test]
+fn who_freezes_is_answered_when_it_is_on_the_disk_or_told_that_it_is_not() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    let ask = |drive: &mut Drive, kind| {
+        let command = Command { kind, policy: None, by: "ann".into(), reason: "x".into() };
+        let mut out = Vec::new();
+        step(&mut drive.fleet, at(drive.ms), Event::Command { id: 1, command }, &mut out);
+        let entries: Vec<u64> =
+            out.iter().filter_map(|a| if let Action::Persist { seq, .. } = a { Some(*seq) } else { None }).collect();
+        (entries, out)
+    };
+    let answer = |out: &[Action]| {
+        out.iter().find_map(|a| match a {
+            Action::Reply { reply: CommandReply::Accepted(text), .. } => Some(text.clone()),
+            _ => None,
+        })
+    };
+    let hear = |drive: &mut Drive, event| {
+        let mut out = Vec::new();
+        step(&mut drive.fleet, at(drive.ms), event, &mut out);
+        answer(&out)
+    };
+
+    let (entries, out) = ask(&mut drive, CommandKind::Freeze);
+    assert!(drive.rules_frozen(0) && answer(&out).is_none(), "in force at once, and not answered yet: {out:?}");
+    let (last, before) = entries.split_last().unwrap();
+    assert!(!before.is_empty(), "the policy's entry, and the one that tells it of all");
+    before.iter().for_each(|seq| assert_eq!(hear(&mut drive, Event::Persisted { seq: *seq }), None));
+    let said = hear(&mut drive, Event::Persisted { seq: *last }).unwrap();
+    assert!(!said.contains("not on disk"), "{said}");
+
+    let (entries, out) = ask(&mut drive, CommandKind::Unfreeze);
+    assert_eq!(answer(&out), None);
+    let full = Event::StoreFailed { seq: entries[0], error: "disk full".into() };
+    let said = hear(&mut drive, full).unwrap();
+    assert!(said.contains("unfrozen") && said.contains("not on disk: disk full"), "{said}");
+
+    let (_, out) = ask(&mut drive, CommandKind::Freeze);
+    assert_eq!(answer(&out), None);
+    assert_eq!(next_deadline(&drive.fleet).map(|due| due.0), Some(at(drive.ms).mono.0 + 1000));
+    drive.ms += 1000;
+    let said = hear(&mut drive, Event::Wake).unwrap();
+    assert!(said.contains("not on disk: it has not answered yet"), "{said}");
 }

@@ -73,7 +73,7 @@ pub struct Books {
     /// Everything outside the process that changed so far; equal worlds are cut once.
     changes: u64,
     done: Option<(u64, u64, usize)>,
-    /// The last word of a person about a freeze that was answered.
+    /// The last word of a person about a freeze that was answered without a warning.
     freeze_answered: bool,
     asked: Option<bool>,
 }
@@ -140,8 +140,8 @@ impl World {
             Action::ProbeByName { .. } => "a probe of the published address",
             Action::LookUpDelegation { .. } => "a question about the delegation",
             Action::Reply { reply, .. } => {
-                if let (Some(freezes), CommandReply::Accepted(_)) = (books.asked.take(), reply) {
-                    books.freeze_answered = freezes;
+                if let (Some(freezes), CommandReply::Accepted(text)) = (books.asked.take(), reply) {
+                    books.freeze_answered = freezes && !text.contains("not on disk: ");
                     books.changes += 1;
                 }
                 "a reply"
@@ -233,7 +233,7 @@ impl World {
                     what,
                     lost_entries: books.pending.len() - kept,
                     on_its_way: !std::ptr::eq(zone, &self.zone),
-                    frozen: books.freeze_answered && disk.snapshots.values().any(|s| s.frozen.is_some()),
+                    frozen: books.freeze_answered,
                     world: self.killed(disk.clone(), zone.clone(), audit.clone()),
                 });
             }

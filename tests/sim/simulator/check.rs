@@ -88,6 +88,8 @@ pub struct Seen {
     /// When the change of the last write was told to be INSYNC.
     pub insync: Vec<Option<u64>>,
     pub frozen: Vec<bool>,
+    /// Freezes that a person was told of without a warning about the disk.
+    pub kept: Vec<bool>,
     pub calls: VecDeque<(u64, u32)>,
     /// Intents without an outcome, committed or not.
     pub open: BTreeMap<IntentId, Intent>,
@@ -182,12 +184,15 @@ impl Checker {
             let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
             (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)).for_each(|n| self.lifted[n] = now);
         }
-        // A freeze that was typed here and not lifted since holds on if it was on disk.
-        let typed = std::mem::take(&mut self.seen[i].frozen);
+        // A freeze that was answered and not lifted since holds on, unless the disk is a new one.
+        let (typed, kept) = (std::mem::take(&mut self.seen[i].frozen), std::mem::take(&mut self.seen[i].kept));
+        let is_new = one.disk.snapshots.is_empty();
         let frozen = |(n, p): (usize, &Policy)| {
             let stored = one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
-            stored && typed.get(n).copied().unwrap_or_default()
+            let kept = kept.get(n).copied().unwrap_or_default() && !is_new;
+            (stored || kept) && typed.get(n).copied().unwrap_or_default()
         };
+        let frozen: Vec<bool> = policies.iter().enumerate().map(frozen).collect();
         self.seen[i] = Seen {
             probes: policies.iter().map(|p| vec![VecDeque::new(); p.targets.len()]).collect(),
             witnesses: vec![(None, None); one.settings.witnesses.len()],
@@ -196,7 +201,8 @@ impl Checker {
             asked: vec![None; policies.len()],
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
-            frozen: policies.iter().enumerate().map(frozen).collect(),
+            kept: frozen.clone(),
+            frozen,
             open,
             numbers: one.numbers.clone(),
             ..Seen::default()
@@ -361,6 +367,7 @@ impl Checker {
             _ if refused.len() == self.policies.len() => {}
             CommandKind::Freeze => all.filter(|n| meant(*n)).for_each(|n| {
                 self.seen[i].frozen[n] = true;
+                self.seen[i].kept[n] = !text.contains("not on disk: ");
                 self.typed[i][n] = now;
             }),
             CommandKind::Unfreeze => {

@@ -28,6 +28,8 @@ pub enum Bug {
     WallClock,
     /// A destination that was healthy once is proven, however old that is. I5.
     StaleEvidence,
+    /// A target is failed back to as soon as it is up. I5.
+    SoakSkipped,
     /// What was decided is sent whenever its turn comes: no deadline, no second look. I6.
     DeadlineNotRechecked,
     /// A lost request whose old fence still stands is taken as not applied; nothing burns it. I6.
@@ -51,6 +53,8 @@ pub enum Bug {
     VanishedAsInsync,
     /// A proof that ran out of time without a contradiction is told as proven. I9.
     UnverifiedAsProven,
+    /// A move that could not be verified holds no failback back. I9.
+    UnverifiedForgotten,
     /// A move that could not be verified is rolled back. I10.
     RollbackOnUnverifiable,
     /// A contradiction rolls back without looking at where to. I10.
@@ -67,6 +71,8 @@ pub enum Bug {
     OutboxAfterCommit,
     /// A notice goes into the outbox in a transaction before the change it tells of. I11.
     NoticeBeforeOutcome,
+    /// A target that a person drained is failed back to. I12.
+    DrainForgotten,
     /// A freeze that arrives through the fence is not taken over. I12.
     FreezeOfPeerIgnored,
     /// A freeze holds a person's write back too. I12.
@@ -80,7 +86,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 34] = [
+    pub const ALL: [Bug; 37] = [
         Bug::NoFence,
         Bug::EpochNotRaised,
         Bug::SplitReorders,
@@ -91,6 +97,7 @@ impl Bug {
         Bug::BlindFailuresCount,
         Bug::WallClock,
         Bug::StaleEvidence,
+        Bug::SoakSkipped,
         Bug::DeadlineNotRechecked,
         Bug::BurnSkipped,
         Bug::LostReplySentAgain,
@@ -102,6 +109,7 @@ impl Bug {
         Bug::PendingAsInsync,
         Bug::VanishedAsInsync,
         Bug::UnverifiedAsProven,
+        Bug::UnverifiedForgotten,
         Bug::RollbackOnUnverifiable,
         Bug::RollbackToTheDead,
         Bug::CommitBeforeSend,
@@ -110,6 +118,7 @@ impl Bug {
         Bug::OpenIntentsIgnored,
         Bug::OutboxAfterCommit,
         Bug::NoticeBeforeOutcome,
+        Bug::DrainForgotten,
         Bug::FreezeOfPeerIgnored,
         Bug::ForceHeldByFreeze,
         Bug::DriftSilentlyRepaired,

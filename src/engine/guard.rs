@@ -498,7 +498,7 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
         let healthy_for = |idx| p.health_of(idx).and_then(|h| h.healthy_for(now)).unwrap_or_default();
         let fresh = want.to.iter().flat_map(|to| to.iter()).filter(|i| !p.is_published(*i));
         let healthy = fresh.map(healthy_for).min().unwrap_or_default();
-        if healthy < p.policy.failback.soak {
+        if healthy < p.policy.failback.soak && !seeded(Bug::SoakSkipped) {
             let left = p.policy.failback.soak.saturating_sub(healthy);
             list.add(
                 Rule::Soak,
@@ -523,7 +523,7 @@ fn optional(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, list: &mut
     if !p.window_open && want.kind == Kind::Failback {
         list.add(Rule::WindowClosed, "the failback window is closed", "it opens by its schedule");
     }
-    if p.brakes.unverified && want.kind != Kind::Repair {
+    if p.brakes.unverified && want.kind != Kind::Repair && !seeded(Bug::UnverifiedForgotten) {
         list.add(Rule::Unverified, "the last move is unverified", format_args!("`failoverd ack {id}` after looking"));
     }
     if p.brakes.failback_blocked && want.kind == Kind::Failback {

@@ -8,6 +8,7 @@
 //! `simulator::seeds` run others than those of CI; it ends with a line `ledger: {…}` for tests/soak.
 
 mod check;
+mod check_optional;
 mod check_write;
 mod heal;
 mod instance;

@@ -90,6 +90,10 @@ pub struct Seen {
     pub frozen: Vec<bool>,
     /// Freezes that a person was told of without a warning about the disk.
     pub kept: Vec<bool>,
+    /// Targets that a person drained here.
+    pub drained: Vec<BTreeSet<TargetIdx>>,
+    /// What people were told of the last move of each policy, and nobody has answered since.
+    pub waits: Vec<Option<NoticeKind>>,
     pub calls: VecDeque<(u64, u32)>,
     /// Intents without an outcome, committed or not.
     pub open: BTreeMap<IntentId, Intent>,
@@ -135,6 +139,9 @@ pub struct Checker {
     pub lifted: Vec<u64>,
     /// When the freeze was typed that each policy's fence carries.
     pub carried: Vec<u64>,
+    /// When each policy's fence began to say locked, and when a person last acknowledged.
+    pub locked: Vec<u64>,
+    pub acks: Vec<u64>,
     /// Forward automatic moves of each policy that count: when decided, by true time, and when applied.
     pub moves: Vec<Vec<(u64, u64)>>,
     /// How far wall clocks were apart at most, milliseconds.
@@ -156,6 +163,8 @@ impl Checker {
             typed: vec![vec![0; scene.policies.len()]; instances],
             lifted: vec![0; scene.policies.len()],
             carried: vec![0; scene.policies.len()],
+            locked: vec![0; scene.policies.len()],
+            acks: vec![0; scene.policies.len()],
             moves: vec![Vec::new(); scene.policies.len()],
             skew: 0,
         };
@@ -179,14 +188,18 @@ impl Checker {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
         // An unfreeze that nobody was answered may have reached the disk.
-        let last = &self.seen[i];
+        let last = &mut self.seen[i];
         for command in last.commands.values().filter(|c| c.kind == CommandKind::Unfreeze) {
             let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
-            (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)).for_each(|n| self.lifted[n] = now);
+            for n in (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)) {
+                self.lifted[n] = now;
+                last.kept.get_mut(n).into_iter().for_each(|kept| *kept = false);
+            }
         }
         // A freeze that was answered and not lifted since holds on, unless the disk is a new one.
         let (typed, kept) = (std::mem::take(&mut self.seen[i].frozen), std::mem::take(&mut self.seen[i].kept));
         let is_new = one.disk.snapshots.is_empty();
+        let drained = std::mem::take(&mut self.seen[i].drained);
         let frozen = |(n, p): (usize, &Policy)| {
             let stored = one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
             let kept = kept.get(n).copied().unwrap_or_default() && !is_new;
@@ -202,6 +215,8 @@ impl Checker {
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
             kept: frozen.clone(),
+            drained: if drained.is_empty() || is_new { vec![BTreeSet::new(); policies.len()] } else { drained },
+            waits: vec![None; policies.len()],
             frozen,
             open,
             numbers: one.numbers.clone(),
@@ -212,6 +227,28 @@ impl Checker {
     /// Policies got new numbers.
     pub fn reloaded(&mut self, i: usize, one: &Instance) {
         self.seen[i].numbers.clone_from(&one.numbers);
+        self.seen[i].drained.iter_mut().for_each(BTreeSet::clear);
+    }
+
+    /// A person typed a command at one instance.
+    fn typed(&mut self, i: usize, command: &Command, now: u64) {
+        let one = command.policy.map(|idx| self.seen[i].numbers.get(&idx).copied());
+        let meant = |n: usize| one.is_none_or(|one| one == Some(n));
+        for n in (0..self.policies.len()).filter(|n| meant(*n)) {
+            self.answered(n);
+            match &command.kind {
+                CommandKind::Ack => self.acks[n] = now,
+                CommandKind::Undrain { target } => {
+                    self.seen[i].drained[n].remove(target);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What people were told of the last move is settled, by them or by another move.
+    pub(super) fn answered(&mut self, n: usize) {
+        self.seen.iter_mut().filter_map(|seen| seen.waits.get_mut(n)).for_each(|waits| *waits = None);
     }
 
     /// Somebody else edited the records or fences of a policy.
@@ -231,6 +268,9 @@ impl Checker {
     }
 
     pub fn heard(&mut self, i: usize, event: &Event, now: u64, mono: Tick) {
+        if let Event::Command { command, .. } = event {
+            self.typed(i, command, now);
+        }
         let policies = &self.policies;
         let seen = &mut self.seen[i];
         let number = |seen: &Seen, idx: &PolicyIdx| seen.numbers.get(idx).copied();
@@ -381,6 +421,11 @@ impl Checker {
                 }
             }
             CommandKind::Ack if refused.is_empty() => self.acked(policy),
+            CommandKind::Drain { target, .. } if !text.contains("not on disk: ") => {
+                for n in all.filter(|n| meant(*n)) {
+                    self.seen[i].drained[n].insert(target);
+                }
+            }
             _ => {}
         }
     }
@@ -434,6 +479,12 @@ impl Checker {
                 _ => {}
             }
         }
+        for notice in entry.notices.iter().filter(|n| !n.observe) {
+            let Some(n) = self.policies.iter().position(|p| Some(&p.id) == notice.policy.as_ref()) else { continue };
+            if matches!(notice.kind, NoticeKind::MoveUnverified | NoticeKind::MoveContradicted) {
+                self.seen[i].waits[n] = Some(notice.kind);
+            }
+        }
         for notice in entry.notices.iter().filter(|n| n.kind == NoticeKind::Moved && !n.observe) {
             let Some(n) = self.policies.iter().position(|p| Some(&p.id) == notice.policy.as_ref()) else { continue };
             let (Some(moved), Some(why)) = (&notice.moved, notice.why.first()) else {
@@ -468,7 +519,8 @@ impl Checker {
                 }
             }
             let to = |t: &TargetIdx| moved.to.targets.contains(&self.policies[n].targets[t.index()].name);
-            if why.contains("probe of") && !seen.by_name[n].iter().filter(|(t, _)| to(t)).all(|(_, one)| one.is_up) {
+            let is_up = |t: TargetIdx| seen.by_name[n].get(&t).is_some_and(|one| one.is_up);
+            if why.contains("probe of") && !self.policies[n].indices().filter(to).all(is_up) {
                 return Err((Invariant::I9, format!("{}: says a probe that was not up", notice.title)));
             }
         }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use failoverd::domain::*;
 use failoverd::engine::Mode;
 use failoverd::engine::action::ApiCall;
+use failoverd::engine::event::{Command, CommandKind};
 use failoverd::engine::fence::{FenceKind, FenceMode, FenceValue, unquote};
 use failoverd::engine::intent::{Intent, IntentId, Kind};
 use failoverd::engine::zone::{Change, ChangeOp, LiveSet};
@@ -140,7 +141,10 @@ impl Checker {
         if !kind.is_automatic_move() && !matches!(kind, Kind::Repair) {
             return Ok(());
         }
-        if seen.frozen[n] {
+        let lifts = |c: &Command| {
+            c.kind == CommandKind::Unfreeze && c.policy.is_none_or(|idx| seen.numbers.get(&idx) == Some(&n))
+        };
+        if seen.frozen[n] && !seen.commands.values().any(lifts) {
             return Err((Invariant::I12, format!("{} {kind}: sent although frozen by a person here", value.policy)));
         }
         self.sight(i, one, n, kind, intent, now)
@@ -215,6 +219,21 @@ impl Checker {
                 let text = format!("{kind}: {good} of {} witnesses answered since {doubt:?}", seen.witnesses.len());
                 return Err((Invariant::I3, text));
             }
+            let region = |t: &TargetIdx| &policy.targets[t.index()].region;
+            let tied = one
+                .settings
+                .witnesses
+                .iter()
+                .zip(&seen.witnesses)
+                .filter(|(w, _)| w.region.as_ref().is_some_and(|tied| leaving.iter().any(|t| region(t) == tied)));
+            if let Some((silent, _)) = tied.into_iter().find(|(_, (at, last))| *last != Some(true) || *at < Some(doubt))
+            {
+                let text = format!("{kind}: {}, tied to what is left, has not answered since {doubt:?}", silent.name);
+                return Err((Invariant::I3, text));
+            }
+        }
+        if matches!(kind, Kind::Failback | Kind::Fill) {
+            self.in_order(i, one, n, kind, &entering, mono)?;
         }
         for t in entering {
             let check = &config.targets[t.index()].check;
@@ -361,7 +380,14 @@ impl Checker {
             }
             self.freeze_is_kept(n, record, kind, old.as_ref(), value, signed)?;
             self.after(zone, n, record, kind, &sets)?;
+            if old.as_ref().is_none_or(|old| old.mode != FenceMode::Locked) && value.mode == FenceMode::Locked {
+                self.locked[n] = now;
+            }
+            if kind.publishes() {
+                self.answered(n);
+            }
             if kind.is_automatic_move() {
+                self.locked_out(n, kind, old.as_ref())?;
                 if let Some(old) = &old
                     && matches!(old.mode, FenceMode::Frozen | FenceMode::Forced | FenceMode::Released)
                 {

@@ -547,7 +547,6 @@ impl World {
         self.say(|| format!("a person edits {name}: {set:?}"));
         let now = self.now;
         self.zones[zone].edit(now, &name, rtype, set);
-        self.checker.tamper(n, now);
     }
 
     fn edit_fence(&mut self, n: usize) {

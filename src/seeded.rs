@@ -71,8 +71,6 @@ pub enum Bug {
     OutboxAfterCommit,
     /// A notice goes into the outbox in a transaction before the change it tells of. I11.
     NoticeBeforeOutcome,
-    /// A target that a person drained is failed back to. I12.
-    DrainForgotten,
     /// A freeze that arrives through the fence is not taken over. I12.
     FreezeOfPeerIgnored,
     /// A freeze holds a person's write back too. I12.
@@ -86,7 +84,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 37] = [
+    pub const ALL: [Bug; 36] = [
         Bug::NoFence,
         Bug::EpochNotRaised,
         Bug::SplitReorders,
@@ -118,7 +116,6 @@ impl Bug {
         Bug::OpenIntentsIgnored,
         Bug::OutboxAfterCommit,
         Bug::NoticeBeforeOutcome,
-        Bug::DrainForgotten,
         Bug::FreezeOfPeerIgnored,
         Bug::ForceHeldByFreeze,
         Bug::DriftSilentlyRepaired,

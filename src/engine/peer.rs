@@ -32,6 +32,8 @@ pub(super) struct Seen {
     pub members: Option<Members>,
     /// `None`: there was none.
     pub at: Option<Tick>,
+    /// A fence of ours said frozen.
+    pub frozen: bool,
 }
 
 impl PolicyState {
@@ -56,8 +58,10 @@ impl PolicyState {
         if value.epoch >= self.known_epoch {
             // Also at an epoch that is known: what the zone lost may have made room for an old request.
             let after = seen.at.filter(|_| !first);
-            // Every freeze is written as one, also where the fence says frozen already.
-            let newer_hand = news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
+            // Every freeze is written as one, also where the fence says frozen already; another write of who
+            // froze may carry it before.
+            let froze = value.mode == FenceMode::Frozen && !seen.frozen && after.is_some();
+            let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
             self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);

@@ -149,7 +149,7 @@ fn best_of(p: &PolicyState, before: Option<i32>, also: impl Fn(TargetIdx) -> boo
         also(*idx)
             && before.is_none_or(|mine| priority(p, *idx) < mine)
             && p.health_of(*idx).is_some_and(|h| h.state() == Health::Up)
-            && (p.drain_of(*idx).is_none() || seeded(Bug::DrainForgotten))
+            && p.drain_of(*idx).is_none()
             && !p.is_blocked(*idx)
     };
     let mut list: Vec<TargetIdx> = p.policy.indices().filter(good).collect();

@@ -6,6 +6,7 @@ use crate::domain::{NameServers, TargetName};
 
 use super::action::Action;
 use super::event::ServerAnswer;
+use super::fence::FenceMode;
 use super::journal::TransitionKind;
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
@@ -89,7 +90,8 @@ impl PolicyState {
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_said());
-                let seen = Seen { members: self.published().cloned(), at: last_read };
+                let frozen = self.live.says(FenceMode::Frozen);
+                let seen = Seen { members: self.published().cloned(), at: last_read, frozen };
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
                 self.adopt_peer(cx, seen);

@@ -46,7 +46,6 @@ const CAUGHT_BY: &[(Bug, &[Invariant], Flavour)] = &[
     (Bug::OpenIntentsIgnored, &[I11, I13, L2], Flavour::Process),
     (Bug::OutboxAfterCommit, &[I11], Flavour::Process),
     (Bug::NoticeBeforeOutcome, &[I11], Flavour::Process),
-    (Bug::DrainForgotten, &[I12], Flavour::Hands),
     (Bug::FreezeOfPeerIgnored, &[I12], Flavour::Hands),
     (Bug::ForceHeldByFreeze, &[I12], Flavour::Hands),
     (Bug::DriftSilentlyRepaired, &[I12], Flavour::Hands),

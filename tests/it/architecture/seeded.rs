@@ -41,7 +41,6 @@ const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::OpenIntentsIgnored, &["fleet.rs"]),
     (Bug::OutboxAfterCommit, &["state.rs"]),
     (Bug::NoticeBeforeOutcome, &["state.rs"]),
-    (Bug::DrainForgotten, &["select.rs"]),
     (Bug::FreezeOfPeerIgnored, &["guard.rs", "peer.rs"]),
     (Bug::ForceHeldByFreeze, &["switch.rs"]),
     (Bug::DriftSilentlyRepaired, &["select.rs"]),

@@ -402,11 +402,10 @@ impl Checker {
             }
             let writer = ["a", "b", "c"].iter().position(|name| value.instance.as_str() == *name);
             for (i, seen) in self.seen.iter_mut().enumerate().filter(|_| kind.publishes()) {
-                if let Some(by_name) = seen.by_name.get_mut(n) {
-                    by_name.clear();
-                }
+                seen.by_name.get_mut(n).into_iter().flat_map(|by| by.values_mut()).for_each(|one| one.failures.clear());
                 // Another's change says nothing of when ours became INSYNC, nor of what was answered since ours.
                 if writer == Some(i) {
+                    seen.by_name.get_mut(n).into_iter().for_each(BTreeMap::clear);
                     seen.insync[n] = None;
                     seen.asked[n] = None;
                 }

@@ -1,9 +1,9 @@
 //! All policies of one controller, and the one function that changes them.
 
 mod command;
+mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::domain::{
     ApiBudget, FleetSettings, Health, Members, NameServers, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx,
@@ -14,7 +14,6 @@ use super::action::Action;
 use super::budget::TokenBucket;
 use super::evacuation::Evacuation;
 use super::event::{Event, Probed};
-use super::intent::Intent;
 use super::journal::{JournalEntry, PolicySnapshot, Restored, Transition, TransitionKind};
 use super::notice::{Notice, NoticeKind, Severity};
 use super::policy::{needs_sight, regions};
@@ -22,14 +21,12 @@ use super::report::{Pulse, Report, Settled};
 use super::sight::Sight;
 use super::state::{Cx, Delegation, PolicyState, Shared, ZoneState};
 use super::zone::{ApiErrorKind, RefusedCode, WriteAnswer, ZoneInfo};
-use super::{planned, switch, verify, why, zones};
+use super::{planned, verify, why, zones};
 
 /// Questions to name servers, a second, over all names (ARCHITECTURE.md, decision 4).
 const QUESTIONS: ApiBudget = ApiBudget { rate: 20.0, burst: 20 };
 /// Questions of proofs, a second.
 const PROOFS: ApiBudget = ApiBudget { rate: 500.0, burst: 1000 };
-/// How often a broken store is tried again.
-const STORE_RETRY: Duration = Duration::from_secs(10);
 
 /// Whether this process may write at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,76 +396,6 @@ impl Fleet {
             self.shared.sight.round_started(now.mono);
             out.push(Action::WitnessRound);
         }
-    }
-
-    fn store_failed(&mut self, now: Now, out: &mut Vec<Action>, seq: u64, error: String) {
-        self.answer_lost(out, seq, &error);
-        if let Some(idx) = self.shared.waiting.remove(&seq) {
-            self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
-        }
-        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
-            // A newer word about it is on its way. One that could not be made durable and was given up never existed.
-            let newer = self.shared.unsaved.values().flatten().any(|later| later.id == intent.id);
-            if !newer && (intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id))) {
-                self.shared.missed.insert(intent.id.clone(), intent);
-            }
-        }
-        self.store_retry = Some(now.mono + STORE_RETRY);
-        if self.shared.store_broken.replace(error.clone()).is_none() {
-            let next = "no automatic write until it works; probing goes on";
-            let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
-            self.journal(now, out, TransitionKind::StoreTrouble, error, Some(notice), None);
-        }
-    }
-
-    fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
-        self.answer_kept(out, seq);
-        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
-            self.shared.missed.remove(&intent.id);
-        }
-        if !self.shared.missed.is_empty() && self.shared.store_broken.is_some() {
-            let entry = JournalEntry { intents: self.missed(), ..JournalEntry::default() };
-            self.persist(out, entry);
-        }
-        if self.shared.store_broken.take().is_some() {
-            self.store_retry = None;
-            let notice = (
-                NoticeKind::StoreFine,
-                Severity::Info,
-                "the state can be written again",
-                "automatic writes are possible again",
-            );
-            self.journal(
-                now,
-                out,
-                TransitionKind::StoreFine,
-                "the state can be written again".into(),
-                Some(notice),
-                None,
-            );
-            let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
-            for idx in all {
-                self.with(idx, now, out, |_, _| ());
-            }
-        }
-        if let Some(idx) = self.shared.waiting.remove(&seq) {
-            self.with(idx, now, out, |p, cx| switch::persisted(p, cx, seq));
-        }
-    }
-
-    /// A broken store is tried with the snapshots it missed.
-    fn retry_store(&mut self, now: Now, out: &mut Vec<Action>) {
-        if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
-            self.store_retry = Some(now.mono + STORE_RETRY);
-            let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
-            let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
-            self.persist(out, entry);
-        }
-    }
-
-    /// What refused entries said of intents, as it is now.
-    fn missed(&mut self) -> Vec<Intent> {
-        std::mem::take(&mut self.shared.missed).into_values().collect()
     }
 
     fn persist(&mut self, out: &mut Vec<Action>, entry: JournalEntry) {

@@ -90,7 +90,7 @@ fn ground(p: &PolicyState, shared: &Shared, want: &Want, at: At, list: &mut List
             "see the provider's message in `failoverd status`",
         );
     }
-    if p.live.stale {
+    if p.live.stale || p.live.half_read {
         list.add(
             Rule::LiveUnknown,
             "somebody else wrote to the zone; it is being read again",
@@ -268,15 +268,16 @@ fn evidence(p: &PolicyState, shared: &Shared, now: Tick, want: &Want, at: At, li
         let text = format_args!("{} was last seen to fail {} ago", p.name_of(*first), Human(now.since(failed)));
         list.add(Rule::StaleEvidence, text, "its next failure repeats the decision; successes end it");
     }
-    let unseen = leaving.iter().find_map(|i| {
-        let (target, health) = p.policy.target(*i).zip(p.health_of(*i))?;
-        (!health.is_confirmed(&target.check)).then_some((target, health))
-    });
-    if let Some((target, health)) = unseen {
+    let known = || leaving.iter().filter_map(|i| p.policy.target(*i).zip(p.health_of(*i)));
+    let confirmed = known().filter(|(target, health)| health.is_confirmed(&target.check)).count();
+    // One dead member is reason enough to leave a set, each is one to be dropped from it.
+    let enough = if want.kind == Kind::Trim { leaving.len() } else { leaving.len().min(1) };
+    let unseen = known().find(|(target, health)| !health.is_confirmed(&target.check));
+    if let Some((target, health)) = unseen.filter(|_| confirmed < enough) {
         let (failures, over) = health.seen_failing();
         let Check { fall, confirm, .. } = &target.check;
         let text = format_args!(
-            "{} is confirmed anew since this controller sees: {failures} failures (fall {fall}) over {} of {}",
+            "{} must be confirmed anew since this controller sees: so far {failures} failures (fall {fall}) over {} of {}",
             target.name,
             Human(over),
             Human(*confirm)

@@ -33,6 +33,9 @@ pub(super) struct Live {
     pub read_began: Tick,
     /// A write failed its precondition or was lost: read before writing again.
     pub stale: bool,
+    /// One record of several is not what it was, the others are still to be read: nothing automatic rests on what
+    /// was read before.
+    pub half_read: bool,
     round: Option<Round>,
     pub error: Option<ApiError>,
     pub errors: u32,
@@ -75,6 +78,7 @@ impl Live {
             read_at: None,
             read_began: now,
             stale: false,
+            half_read: false,
             round: None,
             error: None,
             errors: 0,
@@ -94,6 +98,7 @@ impl Live {
             reads: Vec::new(),
             fences: self.fences.clone(),
             stale: self.stale,
+            half_read: self.half_read,
             read_at: self.read_at,
             drift: self.drift.clone(),
             ..Live::new(self.reconcile_due)
@@ -142,9 +147,8 @@ impl Live {
         round.outstanding = round.outstanding.saturating_sub(1);
         match result {
             Ok(read) => {
-                // The rest is still to come, but nothing is decided any more on what was read before.
                 let stood = self.reads.get(record as usize);
-                self.stale |= !round.tainted && stood.is_some_and(|stood| *stood != read);
+                self.half_read |= !round.tainted && stood.is_some_and(|stood| !ours_of(stood).is_same(&ours_of(&read)));
                 if let Some(slot) = round.results.get_mut(record as usize) {
                     *slot = Some(read);
                 }
@@ -251,6 +255,12 @@ fn addresses_of(read: &RecordRead, rtype: RecordType) -> BTreeSet<IpAddr> {
 fn host_of(read: &RecordRead) -> Option<RecordName> {
     let set = read.sets.iter().find(|s| s.rtype == RecordType::Cname.as_str())?;
     set.values.first().and_then(|v| RecordName::new(v).ok())
+}
+
+/// The fence of a record and the sets that can be a managed one; what else stands at its name is another's affair.
+fn ours_of(read: &RecordRead) -> RecordRead {
+    let managed = |s: &&LiveSet| matches!(s.rtype.as_str(), "A" | "AAAA" | "CNAME");
+    RecordRead { sets: read.sets.iter().filter(managed).cloned().collect(), fence: read.fence.clone() }
 }
 
 /// Which targets all records publish, or why none can be named.

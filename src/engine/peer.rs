@@ -60,7 +60,8 @@ impl PolicyState {
             let after = seen.at.filter(|_| !first);
             // Every freeze is written as one, also where the fence says frozen already; another write of who
             // froze may carry it before.
-            let froze = value.mode == FenceMode::Frozen && !seen.frozen && after.is_some();
+            let unseen = if first { news && is_peer } else { !seen.frozen && after.is_some() };
+            let froze = value.mode == FenceMode::Frozen && unseen;
             let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
             self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);

@@ -426,8 +426,9 @@ impl PolicyState {
             self.refused = Some(Refused { rule, since: now, journalled: false, told: false, failover });
         }
         // Who sees again counts the failures anew, which takes its time.
-        let recount = self.active().and_then(|a| self.policy.target(a)).map(|t| t.check.confirm);
-        let patience = recount.filter(|_| rule == Rule::StaleEvidence).unwrap_or_default();
+        let active = self.active().and_then(|a| self.policy.target(a).zip(self.health_of(a)));
+        let recount = active.filter(|(t, h)| rule == Rule::StaleEvidence && !h.is_confirmed(&t.check));
+        let patience = recount.map(|(t, _)| t.check.confirm).unwrap_or_default();
         let (moment, stands) = (self.fast_interval(), self.evidence_age() + patience);
         let Some(refused) = &mut self.refused else { return };
         let stood = now.since(refused.since);

@@ -30,6 +30,8 @@ pub(super) use answer::{About, answered, busy_wait};
 
 /// A decision without renewal is never sent after this (invariant I6).
 pub(super) const DECISION_LIFE: Duration = Duration::from_secs(30);
+/// Why a rollback is not sent after all.
+pub(super) const NO_LONGER_CONTRADICTED: &str = "what spoke against the move is gone";
 /// A `force` waits for the store no longer than this; its attempt in the fence is the intent (I11).
 const FORCE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -400,8 +402,14 @@ pub(super) fn drop_unsent(p: &mut PolicyState, cx: &mut Cx, why: &str) {
             if kind == Kind::Rollback {
                 // A rollback was announced; nothing decides it again.
                 let title = format!("{}: the rollback was not made", p.policy.id);
-                let next = vec!["the record stays as it is; a person is needed".to_owned()];
-                let undo = Some(format!("failoverd adopt {} --to TARGET", p.policy.id));
+                let id = &p.policy.id;
+                let (next, undo) = if why == NO_LONGER_CONTRADICTED {
+                    (format!("the move stands; automatic failback is off until `failoverd ack {id}`"), None)
+                } else {
+                    let undo = format!("failoverd adopt {id} --to TARGET");
+                    ("the record stays as it is; a person is needed".to_owned(), Some(undo))
+                };
+                let next = vec![next];
                 let words = Words { why: vec![why.to_owned()], next, undo, ..Words::default() };
                 p.tell(cx, NoticeKind::Refused, Severity::Critical, title, words);
             }

@@ -13,7 +13,7 @@ use crate::seeded::{Bug, seeded};
 
 use super::fence::FenceValue;
 use super::ids::incident_id;
-use super::intent::{Intent, IntentOutcome, Kind};
+use super::intent::{Intent, IntentId, IntentOutcome, Kind};
 use super::journal::TransitionKind;
 use super::live::token_of;
 use super::notice::{Clocks, Moved, NoticeKind, Severity};
@@ -37,6 +37,8 @@ pub(super) struct Settling {
     accepted: Tick,
     sync: Sync,
     outcome_given: bool,
+    /// The write that is to undo it.
+    rollback: Option<IntentId>,
     proof: Option<Proof>,
     clocks: Clocks,
 }
@@ -164,6 +166,7 @@ impl Settling {
             accepted: now,
             sync,
             outcome_given: false,
+            rollback: None,
             proof,
             clocks: Clocks {
                 confirmed: write.confirmed,
@@ -202,9 +205,8 @@ impl Settling {
 
     /// It was contradicted and its rollback is on the way: evidence is gathered on, it may yet speak for the move.
     fn is_being_undone(&self, p: &PolicyState) -> bool {
-        let contradicted = |proof: &Proof| matches!(proof.verdict, Some(Verdict::Contradicted(_)));
-        p.write.as_ref().is_some_and(|w| w.intent.kind == Kind::Rollback)
-            && self.proof.as_ref().is_some_and(contradicted)
+        self.proof.is_some()
+            && p.write.as_ref().is_some_and(|w| Some(&w.intent.id) == self.rollback.as_ref() && !w.is_resolving())
     }
 
     /// Who asked just before it was INSYNC has let go of the old answer.

@@ -87,6 +87,7 @@ impl PolicyState {
             Reading::Done => {
                 let last_read = self.live.read_at.replace(cx.now.mono);
                 self.live.stale = false;
+                self.live.half_read = false;
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_said());

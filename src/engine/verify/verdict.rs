@@ -1,5 +1,6 @@
 //! The verdict on a move, what it says to people, and the rollback a contradiction may bring.
 
+use crate::domain::Outcome;
 use crate::domain::time::human;
 use crate::seeded::{Bug, seeded};
 
@@ -167,6 +168,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
             p.brakes.failback_blocked = true;
             p.journal(cx, TransitionKind::Contradicted, format!("{kind} contradicted: {text}"));
             let next = roll_back(s, p, cx, kind);
+            s.rollback = p.write.as_ref().filter(|w| w.intent.kind == Kind::Rollback).map(|w| w.intent.id.clone());
             p.tell(
                 cx,
                 NoticeKind::MoveContradicted,
@@ -185,9 +187,11 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
 pub(super) fn look_again(s: &Settling, p: &mut PolicyState, cx: &mut Cx) {
     let unsent = p.write.as_ref().is_some_and(Writing::is_unsent);
     let grace_over = s.is_grace_over(p, cx.now.mono);
-    let stands = s.proof.as_ref().and_then(|proof| contradiction(proof, p, cx, grace_over)).is_some();
-    if unsent && !stands {
-        switch::drop_unsent(p, cx, "what spoke against the move is gone");
+    let Some(proof) = s.proof.as_ref().filter(|_| unsent) else { return };
+    // Silence and blindness take no word back: every server agrees now, and a member answered or was never asked.
+    let agrees = proof.is_seen() && proof.probes.iter().any(|probe| matches!(probe.last, None | Some(Outcome::Up)));
+    if agrees && contradiction(proof, p, cx, grace_over).is_none() {
+        switch::drop_unsent(p, cx, switch::NO_LONGER_CONTRADICTED);
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Drive {
     /// Which target each policy's record publishes, and which fence stands.
     pub(super) published: BTreeMap<String, String>,
     pub(super) fences: BTreeMap<String, String>,
+    /// What else stands at every name.
+    pub(super) beside: Option<LiveSet>,
     pub(super) reachable: bool,
     /// Readings under way, while they are held back.
     pub(super) held: Option<Vec<ApiCall>>,
@@ -64,6 +66,7 @@ impl Drive {
             syncs: true,
             published,
             fences,
+            beside: None,
             reachable,
             held: None,
         };
@@ -113,7 +116,8 @@ impl Drive {
             }
             ApiCall::ReadRecord { policy, record, name, .. } => {
                 let set = |rtype: &str, ttl, value: String| LiveSet::values(rtype, ttl, vec![value]);
-                let sets = self.published.get(name.as_str()).map(|v| set("A", 30, v.clone())).into_iter().collect();
+                let a = self.published.get(name.as_str()).map(|v| set("A", 30, v.clone()));
+                let sets = a.into_iter().chain(self.beside.clone()).collect();
                 let fence =
                     self.fences.get(name.as_str()).map(|v| set("TXT", FENCE_TTL, v.clone())).into_iter().collect();
                 let result = if self.reachable { Ok(RecordRead { sets, fence }) } else { Err(down()) };

@@ -87,6 +87,8 @@ pub struct Seen {
     pub by_name: Vec<BTreeMap<TargetIdx, ByName>>,
     /// When the change of the last write was told to be INSYNC.
     pub insync: Vec<Option<u64>>,
+    /// Intents whose change was told to be INSYNC.
+    pub synced: BTreeSet<IntentId>,
     pub frozen: Vec<bool>,
     /// Freezes that a person was told of without a warning about the disk.
     pub kept: Vec<bool>,
@@ -374,9 +376,11 @@ impl Checker {
                 }
             }
             Event::Synced { intent, result: Ok(ChangeStatus::Insync) } => {
+                seen.synced.insert(intent.clone());
                 // Everything that rode in the same change is INSYNC with it.
                 let change = seen.open.get(intent).and_then(|intent| intent.change_id.clone());
                 for other in seen.open.values().filter(|other| other.change_id == change) {
+                    seen.synced.insert(other.id.clone());
                     if let Some(n) = policies.iter().position(|p| p.id == other.policy) {
                         seen.insync[n].get_or_insert(now);
                     }
@@ -492,9 +496,6 @@ impl Checker {
             };
             let wanted: Option<BTreeSet<IpAddr>> = moved.to.content.addresses().map(|set| set.iter().collect());
             let seen = &self.seen[i];
-            if why.starts_with("INSYNC") && seen.insync[n].is_none() {
-                return Err((Invariant::I9, format!("{}: says INSYNC, which nobody told it", notice.title)));
-            }
             if !["INSYNC only", "authoritative server", "read back"].iter().any(|proof| why.contains(proof)) {
                 return Err((Invariant::I9, format!("{}: proven by {why}", notice.title)));
             }
@@ -505,6 +506,9 @@ impl Checker {
                     && x.policy == self.policies[n].id
                     && x.change_id.is_some()
             });
+            if why.starts_with("INSYNC") && change.is_none_or(|x| !seen.synced.contains(&x.id)) {
+                return Err((Invariant::I9, format!("{}: says INSYNC, which nobody told it", notice.title)));
+            }
             if why.starts_with("INSYNC")
                 && let Some(change) = change.and_then(|c| c.change_id.as_ref())
                 && zone.status(now, change) == ChangeStatus::Pending

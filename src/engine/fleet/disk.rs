@@ -1,0 +1,90 @@
+//! What the store says of journal entries: what waited for them goes on, what a refused one said goes with the next.
+//! Never writes: the store does.
+
+use std::time::Duration;
+
+use crate::domain::{Now, PolicyIdx};
+
+use super::super::action::Action;
+use super::super::intent::Intent;
+use super::super::journal::{JournalEntry, TransitionKind};
+use super::super::notice::{NoticeKind, Severity};
+use super::super::switch;
+use super::Fleet;
+
+/// How often a broken store is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(10);
+
+impl Fleet {
+    /// An entry was refused.
+    pub(super) fn store_failed(&mut self, now: Now, out: &mut Vec<Action>, seq: u64, error: String) {
+        self.answer_lost(out, seq, &error);
+        if let Some(idx) = self.shared.waiting.remove(&seq) {
+            self.with(idx, now, out, |p, cx| switch::not_persisted(p, cx, seq));
+        }
+        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
+            // A newer word about it is on its way. One that could not be made durable and was given up never existed.
+            let newer = self.shared.unsaved.values().flatten().any(|later| later.id == intent.id);
+            if !newer && (intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id))) {
+                self.shared.missed.insert(intent.id.clone(), intent);
+            }
+        }
+        self.store_retry = Some(now.mono + STORE_RETRY);
+        if self.shared.store_broken.replace(error.clone()).is_none() {
+            let next = "no automatic write until it works; probing goes on";
+            let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
+            self.journal(now, out, TransitionKind::StoreTrouble, error, Some(notice), None);
+        }
+    }
+
+    /// An entry is on the disk.
+    pub(super) fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
+        self.answer_kept(out, seq);
+        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
+            self.shared.missed.remove(&intent.id);
+        }
+        if !self.shared.missed.is_empty() && self.shared.store_broken.is_some() {
+            let entry = JournalEntry { intents: self.missed(), ..JournalEntry::default() };
+            self.persist(out, entry);
+        }
+        if self.shared.store_broken.take().is_some() {
+            self.store_retry = None;
+            let notice = (
+                NoticeKind::StoreFine,
+                Severity::Info,
+                "the state can be written again",
+                "automatic writes are possible again",
+            );
+            self.journal(
+                now,
+                out,
+                TransitionKind::StoreFine,
+                "the state can be written again".into(),
+                Some(notice),
+                None,
+            );
+            let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
+            for idx in all {
+                self.with(idx, now, out, |_, _| ());
+            }
+        }
+        if let Some(idx) = self.shared.waiting.remove(&seq) {
+            self.with(idx, now, out, |p, cx| switch::persisted(p, cx, seq));
+        }
+    }
+
+    /// A broken store is tried with the snapshots it missed.
+    pub(super) fn retry_store(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
+            self.store_retry = Some(now.mono + STORE_RETRY);
+            let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
+            let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
+            self.persist(out, entry);
+        }
+    }
+
+    /// What refused entries said of intents, as it is now.
+    fn missed(&mut self) -> Vec<Intent> {
+        std::mem::take(&mut self.shared.missed).into_values().collect()
+    }
+}

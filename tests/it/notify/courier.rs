@@ -228,8 +228,10 @@ async fn notices_wait_for_a_secret_that_cannot_be_read_and_the_others_are_told()
     desk.put(vec![notice(0, &["locked", "well"]), notice(1, &["locked", "well"])]).await;
     let courier = desk.courier(&[("well", &well)]);
     courier.set_unreadable(vec![settings("locked")]);
-    until("the other one is told", async || seen(&well) == ["n0", "n1"]).await;
-    assert_eq!((desk.store.outbox_pending().await.unwrap(), desk.store.outbox_dead().await.unwrap()), (2, 0));
+    // Noted a moment after the receiver has it.
+    let noted = async || seen(&well) == ["n0", "n1"] && desk.store.outbox_pending().await.unwrap() == 2;
+    until("the other one is told, and that is noted", noted).await;
+    assert_eq!(desk.store.outbox_dead().await.unwrap(), 0);
 
     // Looked for again by a fresh courier, as after a minute or a restart.
     courier.stop().await;

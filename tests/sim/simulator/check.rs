@@ -113,6 +113,14 @@ pub struct ByName {
     pub is_up: bool,
 }
 
+impl Seen {
+    /// A person typed an unfreeze here and is not answered yet.
+    pub fn is_lifting(&self, n: usize) -> bool {
+        let meant = |c: &Command| c.policy.is_none_or(|idx| self.numbers.get(&idx) == Some(&n));
+        self.commands.values().any(|c| c.kind == CommandKind::Unfreeze && meant(c))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// What every server said of every record, by family; `None` when they differ or are silent.

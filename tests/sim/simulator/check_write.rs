@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use failoverd::domain::*;
 use failoverd::engine::Mode;
 use failoverd::engine::action::ApiCall;
-use failoverd::engine::event::{Command, CommandKind};
 use failoverd::engine::fence::{FenceKind, FenceMode, FenceValue, unquote};
 use failoverd::engine::intent::{Intent, IntentId, Kind};
 use failoverd::engine::zone::{Change, ChangeOp, LiveSet};
@@ -141,10 +140,7 @@ impl Checker {
         if !kind.is_automatic_move() && !matches!(kind, Kind::Repair) {
             return Ok(());
         }
-        let lifts = |c: &Command| {
-            c.kind == CommandKind::Unfreeze && c.policy.is_none_or(|idx| seen.numbers.get(&idx) == Some(&n))
-        };
-        if seen.frozen[n] && !seen.commands.values().any(lifts) {
+        if seen.frozen[n] && !seen.is_lifting(n) {
             return Err((Invariant::I12, format!("{} {kind}: sent although frozen by a person here", value.policy)));
         }
         self.sight(i, one, n, kind, intent, now)
@@ -434,7 +430,9 @@ impl Checker {
             (true, FenceMode::Frozen) => self.carried[n] = self.carried[n].max(typed),
             (false, FenceMode::Frozen) => self.carried[n] = typed,
             (true, FenceMode::Auto | FenceMode::Locked)
-                if self.lifted[n] < self.carried[n] && self.tampered[n] < self.carried[n] =>
+                if self.lifted[n] < self.carried[n]
+                    && self.tampered[n] < self.carried[n]
+                    && !self.seen.iter().any(|seen| seen.is_lifting(n)) =>
             {
                 let name = &self.policies[n].records[record];
                 let text = format!("{name}: a {kind} lifts a freeze typed at {}, nobody did since", self.carried[n]);

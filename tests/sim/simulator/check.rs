@@ -197,8 +197,12 @@ impl Checker {
     pub fn started(&mut self, i: usize, one: &Instance, now: u64) {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
-        // An unfreeze that nobody was answered may have reached the disk.
+        // An ack or unfreeze that nobody was answered may have reached the disk.
         let last = &mut self.seen[i];
+        for command in last.commands.values().filter(|c| c.kind == CommandKind::Ack) {
+            let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
+            (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)).for_each(|n| self.moves[n].clear());
+        }
         for command in last.commands.values().filter(|c| c.kind == CommandKind::Unfreeze) {
             let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
             for n in (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)) {

@@ -398,7 +398,6 @@ impl Checker {
             }
             let writer = ["a", "b", "c"].iter().position(|name| value.instance.as_str() == *name);
             for (i, seen) in self.seen.iter_mut().enumerate().filter(|_| kind.publishes()) {
-                seen.by_name.get_mut(n).into_iter().flat_map(|by| by.values_mut()).for_each(|one| one.failures.clear());
                 // Another's change says nothing of when ours became INSYNC, nor of what was answered since ours.
                 if writer == Some(i) {
                     seen.by_name.get_mut(n).into_iter().for_each(BTreeMap::clear);

@@ -60,20 +60,23 @@ impl Brakes {
                 since: ago(l.since),
                 hold_down: l.hold_down,
             }),
-            lock_is_news: snapshot.locked.is_some(),
+            lock_is_news: snapshot.locked.as_ref().is_some_and(|lock| !lock.carried),
             forced: false,
             hold_down_until: snapshot
                 .hold_down_until
                 .filter(|at| *at > now.wall)
                 .map(|at| now.mono + at.since(now.wall).min(hold_down)),
-            peer_until: None,
+            peer_until: snapshot
+                .peer_until
+                .filter(|at| *at > now.wall)
+                .map(|at| now.mono + at.since(now.wall).min(hold_down * 2)),
             peer_since: None,
             moves: snapshot.moves.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             // Which of them made the set smaller is not kept: all may have.
             shrunk: snapshot.trims.iter().max().map(|at| ago(*at)),
             trims: snapshot.trims.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             fills: snapshot.fills.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
-            repairs: Vec::new(),
+            repairs: snapshot.repairs.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             failback_blocked: snapshot.failback_blocked,
             unverified: snapshot.unverified,
         }
@@ -192,12 +195,21 @@ impl Brakes {
         self.fills(now.mono).map(|at| wall_of(at, now)).collect()
     }
 
+    pub fn repairs_as_wall(&self, now: Now) -> Vec<UnixMs> {
+        self.repairs.iter().filter(|at| now.mono.since(**at) < HOUR).map(|at| wall_of(*at, now)).collect()
+    }
+
+    pub fn peer_as_wall(&self, now: Now) -> Option<UnixMs> {
+        self.peer_until.filter(|until| *until > now.mono).map(|until| now.wall + until.since(now.mono))
+    }
+
     pub fn hold_down_as_wall(&self, now: Now) -> Option<UnixMs> {
         self.hold_down_left(now.mono).map(|left| now.wall + left)
     }
 
     pub fn lock_as_snapshot(&self, now: Now) -> Option<LockSnapshot> {
-        self.locked.map(|l| LockSnapshot { since: wall_of(l.since, now), hold_down: l.hold_down })
+        let carried = !self.lock_is_news;
+        self.locked.map(|l| LockSnapshot { since: wall_of(l.since, now), hold_down: l.hold_down, carried })
     }
 }
 
@@ -265,8 +277,14 @@ mod tests {
 
     #[test]
     fn a_restart_keeps_what_is_left_of_every_deadline() {
-        let mut brakes = Brakes { hold_down_until: Some(later(90).mono), failback_blocked: true, ..Brakes::default() };
+        let mut brakes = Brakes {
+            hold_down_until: Some(later(90).mono),
+            peer_until: Some(later(150).mono),
+            failback_blocked: true,
+            ..Brakes::default()
+        };
         brakes.count_move(START.mono, START.mono);
+        brakes.count_repair(START.mono);
         brakes.lock(START);
         let snapshot = PolicySnapshot {
             policy: crate::domain::PolicyId::new("web").unwrap(),
@@ -282,6 +300,8 @@ mod tests {
             drained: Vec::new(),
             trims: brakes.trims_as_wall(later(30)),
             fills: brakes.fills_as_wall(later(30)),
+            repairs: brakes.repairs_as_wall(later(30)),
+            peer_until: brakes.peer_as_wall(later(30)),
             rehearsal: None,
             left: None,
             hands: Vec::new(),
@@ -298,6 +318,14 @@ mod tests {
             (1, true, true)
         );
         assert_eq!(restored.hold_down_left(now.mono + Duration::from_secs(30)), None);
+        assert_eq!(restored.peer_until, Some(now.mono + Duration::from_secs(90)), "a peer's move is kept as long");
+        assert_eq!(restored.repairs_last_hour(now.mono), 1);
+        // A fence said locked: where one says otherwise later, a person lifted it. What no fence said is written.
+        for news in [false, true] {
+            let brakes = Brakes { lock_is_news: news, ..brakes.clone() };
+            let snapshot = PolicySnapshot { locked: brakes.lock_as_snapshot(later(30)), ..snapshot.clone() };
+            assert_eq!(Brakes::restore(&snapshot, Duration::from_secs(60), now).lock_is_news, news);
+        }
         // The clock was an hour ahead when it was kept, and is right again.
         let before = Now { mono: Tick(5_000_000), wall: UnixMs(later(60).wall.0 - 3_600_000) };
         let restored = Brakes::restore(&snapshot, Duration::from_secs(60), before);

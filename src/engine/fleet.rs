@@ -2,12 +2,11 @@
 
 mod command;
 mod disk;
+mod reload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{
-    ApiBudget, FleetSettings, Health, Members, NameServers, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx,
-};
+use crate::domain::{ApiBudget, FleetSettings, Health, NameServers, Now, Outcome, Policy, PolicyIdx, Tick, ZoneIdx};
 use crate::seeded::{Bug, seeded};
 
 use super::action::Action;
@@ -56,6 +55,8 @@ pub struct Fleet {
     store_retry: Option<Tick>,
     /// Answers that wait for the disk.
     replies: Vec<command::HeldReply>,
+    /// What is known of policies that are not configured (any more).
+    left_out: Vec<reload::LeftOut>,
 }
 
 impl Fleet {
@@ -96,8 +97,16 @@ impl Fleet {
             rolled_back: 0,
             policies: 0,
         };
-        let mut fleet =
-            Fleet { shared, policies: Vec::new(), timers: BTreeSet::new(), store_retry: None, replies: Vec::new() };
+        let is_in_force = |s: &&PolicySnapshot| policies.iter().any(|p| p.id == s.policy);
+        let left_out = restored.snapshots.iter().filter(|s| !is_in_force(s)).cloned().map(reload::LeftOut::on_disk);
+        let mut fleet = Fleet {
+            shared,
+            policies: Vec::new(),
+            timers: BTreeSet::new(),
+            store_retry: None,
+            replies: Vec::new(),
+            left_out: left_out.collect(),
+        };
         for policy in policies {
             let id = policy.id.clone();
             let snapshot = restored.snapshots.iter().find(|s| s.policy == id);
@@ -153,70 +162,6 @@ impl Fleet {
             self.shared.zones.len() - 1
         });
         ZoneIdx(u32::try_from(index).unwrap_or(u32::MAX))
-    }
-
-    /// Replaces the policies, all or nothing (invariant I13). The error is a sentence for people.
-    pub fn reload(&mut self, policies: Vec<Policy>, now: Now, out: &mut Vec<Action>) -> Result<(), String> {
-        for (_, old) in self.states() {
-            let id = &old.policy.id;
-            let new = policies.iter().find(|p| p.id == *id);
-            if new == Some(&old.policy) {
-                continue;
-            }
-            if old.planned.is_some() && old.write.is_none() {
-                return Err(format!("policy {id} has a switch under way; reload again when it is over"));
-            }
-            if old.hand_goes_first() {
-                return Err(format!("policy {id} is about to be written by a person; reload again when it is over"));
-            }
-            if (old.write.is_some() || !old.settling.is_empty()) && !seeded(Bug::ReloadDropsOpenIntent) {
-                return Err(format!("policy {id} has a write without an outcome; reload again when it is resolved"));
-            }
-            let mut published =
-                old.published().into_iter().flat_map(Members::iter).filter_map(|a| old.policy.target(a));
-            let kept = |t: &crate::domain::Target| {
-                new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.content == t.content))
-            };
-            let given_up = new.is_none() && super::own::is_given_up(old);
-            if let Some(target) = published.find(|t| !kept(t)).filter(|_| !given_up) {
-                let name = &target.name;
-                let next = match new {
-                    Some(_) => {
-                        format!("move it away before dropping or changing that target: failoverd switch {id} --to …")
-                    }
-                    None => format!("give the record up before dropping the policy: failoverd release {id}"),
-                };
-                return Err(format!("policy {id} publishes {name} now; {next}"));
-            }
-        }
-        let known: Vec<Policy> = self.states().map(|(_, p)| p.policy.clone()).collect();
-        let mut snapshots = Vec::new();
-        for slot in &mut self.policies {
-            let Some(old) = slot else { continue };
-            if policies.contains(&old.policy) {
-                continue;
-            }
-            for (target, failing) in old.policy.targets.iter().zip(&old.told_failing) {
-                self.shared.sight.remove_target(&target.region, *failing);
-            }
-            snapshots.push((old.snapshot(now), old.seen_attempt.clone(), old.brakes.clone(), old.hands.clone()));
-            self.timers.retain(|(_, idx)| *idx != old.idx);
-            self.shared.policies = self.shared.policies.saturating_sub(1);
-            *slot = None;
-        }
-        for policy in policies.into_iter().filter(|p| !known.contains(p)) {
-            let snapshot = snapshots.iter().find(|(s, ..)| s.policy == policy.id);
-            let idx = self.add(policy, snapshot.map(|(s, ..)| s), now);
-            if let (Some(Some(p)), Some((_, seen, brakes, hands))) = (self.policies.get_mut(idx.index()), snapshot) {
-                p.seen_attempt.clone_from(seen);
-                p.brakes.clone_from(brakes);
-                p.hands.clone_from(hands);
-            }
-        }
-        let text = format!("{} policies in force", self.shared.policies);
-        self.journal(now, out, TransitionKind::Reloaded, text, None, None);
-        self.finish(now, out);
-        Ok(())
     }
 
     /// The policies in force with their numbers.
@@ -304,6 +249,14 @@ impl Fleet {
         Some(result)
     }
 
+    /// The same with every policy, in their order.
+    pub(super) fn with_all(&mut self, now: Now, out: &mut Vec<Action>, mut f: impl FnMut(&mut PolicyState, &mut Cx)) {
+        let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
+        for idx in all {
+            self.with(idx, now, out, &mut f);
+        }
+    }
+
     /// After every event: what is due, whether we see, and the API's turn.
     fn finish(&mut self, now: Now, out: &mut Vec<Action>) {
         self.judge_sight(now, out);
@@ -343,10 +296,7 @@ impl Fleet {
                     Some(notice),
                     None,
                 );
-                let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
-                for idx in all {
-                    self.with(idx, now, out, |p, _| p.health.iter_mut().for_each(|h| h.seen_anew(now.mono)));
-                }
+                self.with_all(now, out, |p, _| p.health.iter_mut().for_each(|h| h.seen_anew(now.mono)));
             }
             None => {}
         }
@@ -461,12 +411,7 @@ pub fn step(fleet: &mut Fleet, now: Now, event: Event, out: &mut Vec<Action>) {
         Event::Delegated { zone, servers } => fleet.delegated(now, out, zone, servers),
         Event::RehearsalDue { since } => fleet.rehearsal_due(now, out, since),
         Event::Wake => {}
-        Event::Stopping => {
-            let all: Vec<PolicyIdx> = fleet.states().map(|(idx, _)| idx).collect();
-            for idx in all {
-                fleet.with(idx, now, out, planned::stopping);
-            }
-        }
+        Event::Stopping => fleet.with_all(now, out, planned::stopping),
     }
     fleet.finish(now, out);
 }

@@ -150,6 +150,7 @@ impl PolicyState {
         if frozen {
             // A person has looked; what made the fleet's brakes stop counts no more.
             cx.shared.evacuation.forget();
+            self.left = None;
         }
         let forced = std::mem::take(&mut self.brakes.forced);
         if !frozen && !forced {
@@ -344,6 +345,11 @@ impl PolicyState {
             // Whoever typed it, nobody lifted it here.
             self.brakes.forced |= self.live.says(FenceMode::Forced);
             self.frozen_through_the_fence();
+        }
+        if self.brakes.lock_is_news && self.live.says(FenceMode::Locked) {
+            // A burn may have carried it.
+            self.brakes.lock_is_news = false;
+            self.dirty = true;
         }
         let mode = self.brakes.mode();
         let differs = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode != mode);

@@ -130,6 +130,12 @@ pub struct PolicySnapshot {
     pub trims: Vec<UnixMs>,
     #[serde(default)]
     pub fills: Vec<UnixMs>,
+    /// Ends of repairs within the last hour.
+    #[serde(default)]
+    pub repairs: Vec<UnixMs>,
+    /// A peer's move is not reversed before this.
+    #[serde(default)]
+    pub peer_until: Option<UnixMs>,
     #[serde(default)]
     pub rehearsal: Option<RehearsalSnapshot>,
     #[serde(default)]
@@ -220,6 +226,12 @@ pub struct TargetSnapshot {
     pub health: Health,
     /// Since when.
     pub since: UnixMs,
+    /// Since when its probes bring no success.
+    #[serde(default)]
+    pub failing: Option<UnixMs>,
+    /// What was probed, and how: another machine of this name has to prove itself anew. Empty: not known.
+    #[serde(default)]
+    pub of: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +239,9 @@ pub struct LockSnapshot {
     pub since: UnixMs,
     /// Present hold-down, doubling from 5 to 60 minutes.
     pub hold_down: Duration,
+    /// A fence has said so: where one says otherwise now, a person acknowledged it.
+    #[serde(default)]
+    pub carried: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

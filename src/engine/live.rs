@@ -33,8 +33,8 @@ pub(super) struct Live {
     pub read_began: Tick,
     /// A write failed its precondition or was lost: read before writing again.
     pub stale: bool,
-    /// One record of several is not what it was, the others are still to be read: nothing automatic rests on what
-    /// was read before.
+    /// A record is not what it was, and no complete reading says yet what stands: others are still to be read, or a
+    /// write of ours came between. Nothing automatic rests on what was read before.
     pub half_read: bool,
     round: Option<Round>,
     pub error: Option<ApiError>,
@@ -148,7 +148,7 @@ impl Live {
         match result {
             Ok(read) => {
                 let stood = self.reads.get(record as usize);
-                self.half_read |= !round.tainted && stood.is_some_and(|stood| !ours_of(stood).is_same(&ours_of(&read)));
+                self.half_read |= stood.is_some_and(|stood| !ours_of(stood).is_same(&ours_of(&read)));
                 if let Some(slot) = round.results.get_mut(record as usize) {
                     *slot = Some(read);
                 }

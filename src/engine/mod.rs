@@ -19,6 +19,7 @@ mod health;
 pub mod ids;
 pub mod intent;
 pub mod journal;
+mod kept;
 mod live;
 pub mod notice;
 pub mod obstacle;

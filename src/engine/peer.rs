@@ -59,8 +59,8 @@ impl PolicyState {
             // Also at an epoch that is known: what the zone lost may have made room for an old request.
             let after = seen.at.filter(|_| !first);
             // Every freeze is written as one, also where the fence says frozen already; another write of who
-            // froze may carry it before.
-            let unseen = if first { news && is_peer } else { !seen.frozen && after.is_some() };
+            // froze may carry it before. Before the first reading of a run nobody here saw what was lifted.
+            let unseen = if first || seen.at.is_none() { news && is_peer } else { !seen.frozen };
             let froze = value.mode == FenceMode::Frozen && unseen;
             let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
@@ -83,7 +83,9 @@ impl PolicyState {
             let left = before.iter().flat_map(Members::iter).find(|i| to.as_ref().is_none_or(|to| !to.contains(*i)));
             let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
             let from = left.and_then(|i| self.region_of(i));
-            evacuation.record(self, &IntentId(value.attempt.clone()), from, sight, &settings.guard, cx.now.mono);
+            let write = IntentId(value.attempt.clone());
+            evacuation.record(self, &write, from, sight, &settings.guard, cx.now.mono);
+            self.left = evacuation.left(&write, cx.now);
         }
         if value.kind.moves_the_record() {
             let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
@@ -186,6 +188,7 @@ impl PolicyState {
         let lifts = !self.brakes.freeze_is_news && !forked;
         if fresh(Kind::Unfreeze) && lifts && self.brakes.frozen.is_some() {
             cx.shared.evacuation.forget();
+            self.left = None;
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match value.mode {

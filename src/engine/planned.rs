@@ -549,7 +549,10 @@ pub(super) fn written(p: &mut PolicyState, cx: &Cx, from: Option<&Members>, to: 
     p.brakes.hold_down_until = Some(cx.now.mono + p.policy.failover.hold_down);
     p.brakes.peer_until = None;
     p.brakes.peer_since = None;
-    let drains = p.planned.take().is_some_and(|plan| plan.purpose == Purpose::Drain);
+    // Of an earlier run's write nothing else tells for what it was: who left a drained target drained it.
+    let drained = || from.is_some_and(|from| from.iter().any(|i| p.drain_of(i).is_some()));
+    let drains = p.planned.as_ref().map_or_else(drained, |plan| plan.purpose == Purpose::Drain);
+    p.planned = None;
     if let Some(to) = to.filter(|_| !drains) {
         p.turned(from.map(|m| tier_of(p, m)), to);
     }

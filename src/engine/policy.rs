@@ -1,7 +1,7 @@
 //! One policy: outcomes, readings and commands go in; doubt, wants and moves come out.
 //! Level-triggered: `evaluate` looks at the whole state, whatever woke it.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::domain::{
     Health, Now, Outcome, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs, ZoneIdx,
@@ -17,6 +17,7 @@ use super::hand::Hand;
 use super::health::{Flip, TargetHealth};
 use super::intent::{Intent, Kind};
 use super::journal::{PolicySnapshot, TransitionKind};
+use super::kept::{KnownTarget, fenced, fingerprint};
 use super::live::{Live, View};
 use super::notice::{Moved, NoticeKind, Severity};
 use super::planned::{self, Planned};
@@ -27,13 +28,6 @@ use super::state::{Cx, Doubt, Pending, PolicyState, Refused, Shared, Urgency, Wo
 use super::switch::{self, Writing};
 use super::verify::{self, ProvenBy, Settling, proven_by};
 
-/// What was fenced when `r` was kept. One that tells nothing of records speaks of all.
-fn fenced(r: &PolicySnapshot, policy: &Policy) -> BTreeSet<RecordName> {
-    let silent = r.zone.fenced.is_empty() && r.epoch.0 > 0;
-    let all = if silent { &policy.records } else { &r.zone.fenced };
-    all.iter().cloned().collect()
-}
-
 impl PolicyState {
     pub(super) fn new(
         idx: PolicyIdx,
@@ -42,20 +36,15 @@ impl PolicyState {
         restored: Option<&PolicySnapshot>,
         now: Now,
     ) -> PolicyState {
-        let mut health = vec![TargetHealth::default(); policy.targets.len()];
-        // Nobody looked in between: over a longer gap than soak itself nothing can be claimed.
-        let seen = restored.filter(|r| now.wall.since(r.at) <= policy.failback.soak);
-        for (target, health) in policy.targets.iter().zip(&mut health) {
-            let known = seen.and_then(|r| r.targets.iter().find(|t| t.name == target.name && t.health == Health::Up));
-            if let Some(known) = known {
-                health.assume_healthy_since(now.mono - now.wall.since(known.since));
-            }
-        }
+        let prints: Vec<String> = policy.targets.iter().map(fingerprint).collect();
+        let known = policy.targets.iter().zip(&prints);
+        let known: Vec<KnownTarget> =
+            known.map(|(target, of)| KnownTarget::of(target, of, &policy, restored, now)).collect();
         PolicyState {
             idx,
             zone,
             since: vec![now.wall; policy.targets.len()],
-            health,
+            health: known.iter().map(|k| k.health.clone()).collect(),
             fast: false,
             live: Live::new(now.mono),
             doubt: None,
@@ -75,16 +64,11 @@ impl PolicyState {
             write_trouble: None,
             trouble: None,
             dirty: false,
-            told_down: std::collections::BTreeSet::new(),
+            told_down: policy.indices().zip(&known).filter(|(_, k)| k.down.is_some()).map(|(idx, _)| idx).collect(),
             told_failing: vec![None; policy.targets.len()],
-            long_down: policy
-                .targets
-                .iter()
-                .map(|t| {
-                    let known = restored?.targets.iter().find(|s| s.name == t.name && s.health == Health::Down)?;
-                    Some(known.since)
-                })
-                .collect(),
+            long_down: known.iter().map(|k| k.down).collect(),
+            failed_before: known.iter().map(|k| k.failing).collect(),
+            prints,
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
             fenced: restored.map(|r| fenced(r, &policy)).unwrap_or_default(),
             seen_attempt: None,
@@ -111,7 +95,7 @@ impl PolicyState {
             self.known_epoch = self.known_epoch.max(intent.epoch);
             Settling::restored(self, cx, intent);
         } else if self.write.is_none() {
-            self.write = Some(Writing::restored(intent, cx.now.mono));
+            self.write = Some(Writing::restored(self, intent, cx.now.mono));
         } else {
             self.open_intents.push(intent);
         }
@@ -159,10 +143,10 @@ impl PolicyState {
         if cx.now.mono.since(probed.ended) >= switch::DECISION_LIFE {
             if matches!(probed.outcome, Outcome::Down(_)) {
                 health.lose_proof(probed.started);
+                self.dirty = true;
             }
             return;
         }
-        let was_failing = health.is_failing_now();
         let never = health.last().is_none();
         let started = match &self.doubt {
             Some(doubt) if seeded(Bug::WallClock) => doubt.since + cx.now.wall.since(doubt.since_wall),
@@ -172,20 +156,22 @@ impl PolicyState {
         let flip = health.record(check, probed.outcome, started, probed.ended);
         let counts_anew = counted == 0 && health.seen_failing().0 > 0;
         let is_failing = health.is_failing_now();
-        if was_failing != is_failing
+        let at = probed.target.index();
+        let told = self.told_failing.get(at).copied().flatten();
+        if told.is_some() != is_failing
             && let Some(region) = self.region_of(probed.target).cloned()
         {
-            let told = self.told_failing.get(probed.target.index()).copied().flatten();
-            let before = self.long_down.get(probed.target.index()).copied().flatten().filter(|_| never);
+            let before = self.failed_before.get(at).copied().flatten().filter(|_| never);
             let since = before.map_or(cx.now.mono, |at| cx.now.mono - cx.now.wall.since(at));
-            match (is_failing, told) {
-                (true, _) => cx.shared.sight.target_failing(&region, since),
-                (false, Some(told)) => cx.shared.sight.target_well(&region, told),
-                (false, None) => {}
+            match told {
+                None => cx.shared.sight.target_failing(&region, since),
+                Some(told) => cx.shared.sight.target_well(&region, told),
             }
-            if let Some(slot) = self.told_failing.get_mut(probed.target.index()) {
+            if let Some(slot) = self.told_failing.get_mut(at) {
                 *slot = is_failing.then_some(since);
             }
+            // What fails has no soak, in the next run neither.
+            self.dirty = true;
         }
         self.renewal(probed, cx.now.mono);
         self.flipped(cx, probed.target, flip);
@@ -422,24 +408,22 @@ impl PolicyState {
     fn refuse(&mut self, cx: &mut Cx, want: &Want, rule: Rule, known: Option<Refusal>) {
         let now = cx.now.mono;
         let failover = matches!(want.kind, Kind::Failover | Kind::Trim);
-        if self.refused.as_ref().is_none_or(|r| r.rule != rule || r.failover != failover) {
-            self.refused = Some(Refused { rule, since: now, journalled: false, told: false, failover });
+        match &mut self.refused {
+            Some(refused) if refused.failover == failover => refused.turn(rule, now),
+            _ => self.refused = Some(Refused::new(rule, failover, now)),
         }
-        // Who sees again counts the failures anew, which takes its time.
-        let active = self.active().and_then(|a| self.policy.target(a).zip(self.health_of(a)));
-        let recount = active.filter(|(t, h)| rule == Rule::StaleEvidence && !h.is_confirmed(&t.check));
-        let patience = recount.map(|(t, _)| t.check.confirm).unwrap_or_default();
-        let (moment, stands) = (self.fast_interval(), self.evidence_age() + patience);
+        let (moment, patience) = (self.fast_interval(), self.page_after(rule));
         let Some(refused) = &mut self.refused else { return };
         let stood = now.since(refused.since);
         let journals = failover && !refused.journalled && stood >= moment && !waits_for_ourselves(rule);
-        let person = failover && !waits_for_ourselves(rule) && !matches!(rule, Rule::Blind | Rule::WriteRefused);
-        let tells = person && !refused.told && stood >= stands;
+        let tells = refused.page_at(patience, moment * 2).is_some_and(|at| at <= now);
         if !journals && !tells {
             return;
         }
         refused.journalled |= journals;
-        refused.told |= tells;
+        if tells {
+            refused.paged();
+        }
         let said = || refusals(self, cx.shared, now, want, At::Decision).into_iter().find(|r| r.rule == rule);
         let Some(refusal) = known.or_else(said) else { return };
         if journals {
@@ -455,6 +439,14 @@ impl PolicyState {
             let title = format!("{id}: {active} is down and the record stays: {}", rule_text(rule));
             self.tell(cx, NoticeKind::Refused, Severity::Critical, title, words);
         }
+    }
+
+    /// A refusal that outlives the evidence it rests on is a person's. Who sees again counts the failures anew,
+    /// which takes its time.
+    fn page_after(&self, rule: Rule) -> Duration {
+        let active = self.active().and_then(|a| self.policy.target(a).zip(self.health_of(a)));
+        let recount = active.filter(|(t, h)| rule == Rule::StaleEvidence && !h.is_confirmed(&t.check));
+        self.evidence_age() + recount.map(|(t, _)| t.check.confirm).unwrap_or_default()
     }
 
     fn go(&mut self, cx: &mut Cx, want: Want) {
@@ -522,7 +514,7 @@ impl PolicyState {
             self.brakes.locked.map(|l| l.since + l.hold_down),
             self.write_trouble.as_ref().map(|t| t.next_try),
             self.refused.as_ref().filter(|r| !r.journalled).map(|r| r.since + self.fast_interval()),
-            self.refused.as_ref().filter(|r| !r.told).map(|r| r.since + self.evidence_age()),
+            self.refused.as_ref().and_then(|r| r.page_at(self.page_after(r.rule), self.fast_interval() * 2)),
         ];
         let settling = self.settling.iter().map(|s| s.wake(self, verify, asks));
         let soak = self.policy.failback.soak;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::domain::time::human;
-use crate::domain::{Health, Now, PolicyIdx, Tick, UnixMs};
+use crate::domain::{Health, Now, Tick, UnixMs};
 
 use super::action::Action;
 use super::event::ServerAnswer;
@@ -89,11 +89,8 @@ impl Fleet {
     /// The schedule fired: every policy whose write path was not walked since `since` rehearses, each
     /// in its own moment.
     pub(super) fn rehearsal_due(&mut self, now: Now, out: &mut Vec<Action>, since: UnixMs) {
-        let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
-        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        for idx in all {
-            self.with(idx, now, out, |p, cx| due(p, cx, since, count));
-        }
+        let count = u32::try_from(self.states().count()).unwrap_or(u32::MAX);
+        self.with_all(now, out, |p, cx| due(p, cx, since, count));
     }
 }
 

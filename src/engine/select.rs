@@ -68,8 +68,7 @@ fn leave_the_down(p: &PolicyState, shared: &Shared, members: &Members, now: Tick
     let answers = count(p.policy.answers);
     let least = count(p.policy.min_active);
     let avoid = shared.evacuation.evacuated(&shared.settings.guard, now);
-    let alive = members.iter().filter(|i| p.health_of(*i).is_none_or(|h| h.state() != Health::Down));
-    let alive: Vec<TargetIdx> = alive.collect();
+    let alive: Vec<TargetIdx> = members.iter().filter(|i| p.may_live(*i)).collect();
     if p.policy.answers > 1 && !alive.is_empty() {
         let tier = tier_of(p, members);
         let spares = candidates(p, &avoid, members, now).into_iter().filter(|i| priority(p, *i) == tier);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::domain::time::human;
 use crate::domain::{
-    Epoch, FleetSettings, Health, Members, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, Tick, UnixMs,
-    ZoneId, ZoneRef,
+    Epoch, FleetSettings, Health, Members, Now, Policy, PolicyIdx, RecordName, RegionName, TargetIdx, TargetName, Tick,
+    UnixMs, ZoneId, ZoneRef,
 };
 use crate::seeded::{Bug, seeded};
 
@@ -20,8 +20,7 @@ use super::hand::Hand;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
 use super::journal::{
-    DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, PolicySnapshot, RehearsalSnapshot, TargetSnapshot,
-    Transition, TransitionKind, ZoneSnapshot,
+    DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, RehearsalSnapshot, Transition, TransitionKind,
 };
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
@@ -155,6 +154,10 @@ pub(super) struct PolicyState {
     pub told_down: BTreeSet<TargetIdx>,
     /// Targets that were down already in the last run, and since when.
     pub long_down: Vec<Option<UnixMs>>,
+    /// Targets that failed already when the last run was last heard of, and since when.
+    pub failed_before: Vec<Option<UnixMs>>,
+    /// Fingerprint of each target.
+    pub prints: Vec<String>,
     /// Since when each target fails, as the fleet's sight was told.
     pub told_failing: Vec<Option<Tick>>,
     pub dirty: bool,
@@ -201,9 +204,43 @@ pub(super) struct Refused {
     pub rule: Rule,
     pub since: Tick,
     pub journalled: bool,
-    pub told: bool,
     /// A failover was refused; an optional move otherwise.
     pub failover: bool,
+    /// How long other reasons stood before this one that a person should hear of; and those that one heard of.
+    stood: Duration,
+    told: Vec<Rule>,
+}
+
+impl Refused {
+    pub fn new(rule: Rule, failover: bool, now: Tick) -> Refused {
+        Refused { rule, since: now, journalled: false, failover, stood: Duration::ZERO, told: Vec::new() }
+    }
+
+    /// The same is wanted, and now this is the reason against it. Reasons that take turns keep nobody from being told.
+    pub fn turn(&mut self, rule: Rule, now: Tick) {
+        if self.rule != rule {
+            if is_paged(self.rule) {
+                self.stood += now.since(self.since);
+            }
+            (self.rule, self.since, self.journalled) = (rule, now, false);
+        }
+    }
+
+    /// When a person hears of it, if it is to stand for `patience` first; `None`: heard of already, or told elsewhere.
+    /// `least`: how long this very reason is to stand.
+    pub fn page_at(&self, patience: Duration, least: Duration) -> Option<Tick> {
+        let due = self.failover && is_paged(self.rule) && !self.told.contains(&self.rule);
+        due.then(|| self.since + patience.saturating_sub(self.stood).max(least))
+    }
+
+    pub fn paged(&mut self) {
+        self.told.push(self.rule);
+    }
+}
+
+/// Blindness and refused writes have pages of their own; a write of ours on its way needs none.
+fn is_paged(rule: Rule) -> bool {
+    !matches!(rule, Rule::Blind | Rule::WriteRefused | Rule::MoveInFlight | Rule::IntentOpen)
 }
 
 /// A definite refusal of a write that only a person can cure.
@@ -312,6 +349,16 @@ impl PolicyState {
 
     pub fn is_down(&self, target: TargetIdx) -> bool {
         self.health_of(target).is_some_and(|h| h.state() == Health::Down)
+    }
+
+    /// Not down: neither judged so in this run, nor in the last one and not judged since.
+    pub fn may_live(&self, target: TargetIdx) -> bool {
+        let was_down = self.long_down.get(target.index()).copied().flatten().is_some();
+        self.health_of(target).is_none_or(|h| match h.state() {
+            Health::Up => true,
+            Health::Unknown => !was_down,
+            Health::Down => false,
+        })
     }
 
     /// The person's mark that keeps `target` empty.
@@ -423,54 +470,15 @@ impl PolicyState {
         });
     }
 
+    /// The targets by number; `None` when one is not configured (any more).
+    pub fn members_named(&self, names: &[TargetName]) -> Option<Members> {
+        let found: Option<Vec<TargetIdx>> = names.iter().map(|name| self.policy.target_named(name.as_str())).collect();
+        found.and_then(Members::new)
+    }
+
     pub fn record_intent(&mut self, cx: &mut Cx, intent: &Intent) {
         cx.entry.intents.retain(|i| i.id != intent.id);
         cx.entry.intents.push(intent.clone());
-    }
-
-    pub fn snapshot(&self, now: Now) -> PolicySnapshot {
-        // What the last run knew to be down stays so until this one has judged it.
-        let target = |(idx, t): (TargetIdx, &crate::domain::Target)| {
-            let health = self.health_of(idx);
-            let stamped = self.since.get(idx.index()).copied().unwrap_or(now.wall);
-            let known = self.long_down.get(idx.index()).copied().flatten();
-            let healthy = health
-                .and_then(|h| h.healthy_for(now.mono))
-                .map(|d| UnixMs(now.wall.0.saturating_sub(d.as_millis() as u64)));
-            TargetSnapshot {
-                name: t.name.clone(),
-                health: if known.is_some() {
-                    Health::Down
-                } else {
-                    health.map(TargetHealth::state).unwrap_or_default()
-                },
-                since: known.or(healthy).unwrap_or(stamped),
-            }
-        };
-        PolicySnapshot {
-            policy: self.policy.id.clone(),
-            at: now.wall,
-            epoch: self.known_epoch,
-            targets: self.policy.indices().zip(&self.policy.targets).map(target).collect(),
-            moves: self.brakes.moves_as_wall(now),
-            hold_down_until: self.brakes.hold_down_as_wall(now),
-            locked: self.brakes.lock_as_snapshot(now),
-            frozen: self.brakes.freeze(),
-            failback_blocked: self.brakes.failback_blocked,
-            unverified: self.brakes.unverified,
-            drained: self.drained.clone(),
-            trims: self.brakes.trims_as_wall(now),
-            fills: self.brakes.fills_as_wall(now),
-            rehearsal: self.rehearsal.clone(),
-            left: self.left.clone(),
-            hands: self.hands.iter().filter_map(super::hand::Hand::snapshot).collect(),
-            zone: ZoneSnapshot {
-                id: self.zone_id.clone(),
-                obstacles: self.obstacles.clone(),
-                delegation: self.told_delegation.clone(),
-                fenced: self.fenced.iter().cloned().collect(),
-            },
-        }
     }
 
     /// A fence of ours stood at this record: that it is not there any more is somebody's doing.

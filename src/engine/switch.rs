@@ -41,6 +41,7 @@ pub(super) struct Writing {
     pub plan: Option<Plan>,
     pub phase: Phase,
     pub from: Option<Members>,
+    pub to: Option<Members>,
     pub decided: Tick,
     /// Last time fresh evidence repeated the decision.
     renewed: Tick,
@@ -137,12 +138,13 @@ impl Writing {
     }
 
     /// An intent an earlier run left open.
-    pub fn restored(intent: Intent, now: Tick) -> Writing {
+    pub fn restored(p: &PolicyState, intent: Intent, now: Tick) -> Writing {
         Writing {
+            from: p.members_named(&intent.from),
+            to: p.members_named(&intent.to),
             intent,
             plan: None,
             phase: Phase::Resolving { read_at: now },
-            from: None,
             decided: now,
             renewed: now,
             confirmed: None,
@@ -269,6 +271,7 @@ pub(super) fn start_on(
             false => Phase::Recording { seq },
         },
         from,
+        to,
         decided: cx.now.mono,
         renewed: cx.now.mono,
         confirmed,
@@ -328,7 +331,8 @@ pub(super) fn renew(p: &mut PolicyState, now: Tick) {
 /// Time passed: a decision that nothing asks for any more dies before it is sent.
 pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     if p.write.is_none() && !p.open_intents.is_empty() {
-        p.write = Some(Writing::restored(p.open_intents.remove(0), cx.now.mono));
+        let intent = p.open_intents.remove(0);
+        p.write = Some(Writing::restored(p, intent, cx.now.mono));
     }
     let Some(write) = &p.write else { return };
     if let Phase::Resolving { read_at } = write.phase
@@ -352,7 +356,7 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     if seeded(Bug::DeadlineNotRechecked) {
         return;
     }
-    let to = write.plan.as_ref().and_then(Plan::to).cloned();
+    let to = write.to.clone();
     let kind = write.intent.kind;
     let old = cx.now.mono.since(write.renewed) >= DECISION_LIFE;
     let dead = if old && write.by_hand {
@@ -478,6 +482,12 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     p.seen_attempt = Some(write.intent.id.0.clone());
     p.write_trouble = None;
     p.precondition_failures = 0;
+    if write.plan.is_none() && matches!(write.intent.kind, Kind::Failover | Kind::Failback | Kind::Trim | Kind::Fill) {
+        // An earlier run sent it, and died before the fleet's brakes could keep it.
+        let from = write.from.as_ref().and_then(|from| p.region_of(from.iter().next()?));
+        let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
+        evacuation.record(p, &write.intent.id, from, sight, &settings.guard, now);
+    }
     p.left = cx.shared.evacuation.left(&write.intent.id, cx.now).or(p.left.take());
     // A reading that shows the attempt may show, too, what somebody did since.
     if let Some(plan) = write.plan.as_ref().filter(|_| !is_read) {
@@ -486,7 +496,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     let kind = write.intent.kind;
     if kind == Kind::Trim {
         let count = |m: Option<&Members>| m.map_or(0, Members::count);
-        let smaller = count(write.plan.as_ref().and_then(Plan::to)) < count(write.from.as_ref());
+        let smaller = count(write.to.as_ref()) < count(write.from.as_ref());
         p.brakes.count_trim(now, smaller);
     } else if kind == Kind::Fill {
         p.brakes.count_fill(now);
@@ -503,8 +513,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     }
     p.brakes.forced |= kind == Kind::Force;
     if kind == Kind::Switch {
-        let to = write.plan.as_ref().and_then(Plan::to).cloned();
-        planned::written(p, cx, write.from.as_ref(), to.as_ref());
+        planned::written(p, cx, write.from.as_ref(), write.to.as_ref());
     }
     if kind.publishes() {
         p.doubt = None;
@@ -534,5 +543,19 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
         planned::not_written(p, cx, &write.intent);
         p.hand_failed(&write.intent);
         rehearse::closed(p, cx, &write.intent, None);
+        // Announced, and nothing decides it again. What this run gave up, or a person asked of it, is told where it ends.
+        let given_up = matches!(write.intent.outcome, Some(IntentOutcome::NotSent { .. }));
+        let (severity, next, undo) = match (write.intent.kind, write.plan.is_none()) {
+            (Kind::Rollback, earlier) if earlier || !given_up => {
+                let undo = format!("failoverd adopt {} --to TARGET", p.policy.id);
+                (Severity::Critical, "the record stays as it is; a person is needed", Some(undo))
+            }
+            (Kind::Switch | Kind::Force, true) => (Severity::Warning, "type it again if it is still wanted", None),
+            _ => return,
+        };
+        let when = if write.plan.is_none() { " begun before a restart" } else { "" };
+        let title = format!("{}: the {}{when} was not made", p.policy.id, write.intent.kind);
+        let (why, next) = (vec![planned::why_not(&write.intent)], vec![next.to_owned()]);
+        p.tell(cx, NoticeKind::Refused, severity, title, Words { why, next, undo, moved: None });
     }
 }

@@ -105,12 +105,6 @@ impl Proof {
     }
 }
 
-/// The targets of an intent by number; `None` when one is not configured any more.
-fn members_of(p: &PolicyState, names: &[crate::domain::TargetName]) -> Option<Members> {
-    let found: Option<Vec<TargetIdx>> = names.iter().map(|name| p.policy.target_named(name.as_str())).collect();
-    found.and_then(Members::new)
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Proven(String),
@@ -139,7 +133,7 @@ impl Settling {
     fn follow(p: &mut PolicyState, cx: &mut Cx, write: Writing, change_id: Option<String>) -> Settling {
         let now = cx.now.mono;
         rehearse::accepted(p, &write.intent.id, now);
-        let to = members_of(p, &write.intent.to);
+        let to = write.to.clone();
         let proof = to.filter(|_| write.intent.kind.publishes()).map(|to| Proof {
             probes: to.iter().map(MemberProbe::new).collect(),
             to,
@@ -185,9 +179,7 @@ impl Settling {
     /// prove it now.
     pub fn restored(p: &mut PolicyState, cx: &mut Cx, intent: Intent) {
         let change_id = intent.change_id.clone();
-        let from = members_of(p, &intent.from);
-        let mut write = Writing::restored(intent, cx.now.mono);
-        write.from = from;
+        let write = Writing::restored(p, intent, cx.now.mono);
         let before = Epoch(write.intent.epoch.0.saturating_sub(1));
         let mut settling = Settling::follow(p, cx, write, change_id);
         // How long the earlier run took is not known here.

@@ -31,8 +31,8 @@ impl PolicyState {
         }
         self.rehearse_zone(cx);
         if self.live.reconcile_due <= now && !self.live.is_reading() {
-            let urgency =
-                if self.live.read_at.is_none() || self.live.stale { Urgency::FenceRead } else { Urgency::Reconcile };
+            let urgent = self.live.read_at.is_none() || self.live.stale || self.live.half_read;
+            let urgency = if urgent { Urgency::FenceRead } else { Urgency::Reconcile };
             self.read_now(cx, urgency);
             self.live.reconcile_due = now + self.policy.reconcile;
         }

@@ -87,6 +87,8 @@ mod tests {
             drained: vec![],
             trims: vec![],
             fills: vec![],
+            repairs: vec![],
+            peer_until: None,
             rehearsal: rehearsed.map(|at| RehearsalSnapshot {
                 at: UnixMs(at),
                 ok: true,

@@ -58,6 +58,8 @@ fn snapshot(epoch: u64) -> PolicySnapshot {
         drained: Vec::new(),
         trims: Vec::new(),
         fills: Vec::new(),
+        repairs: Vec::new(),
+        peer_until: None,
         rehearsal: None,
         left: None,
         hands: Vec::new(),

@@ -58,6 +58,8 @@ fn entry(n: u64) -> JournalEntry {
             drained: vec![],
             trims: vec![],
             fills: vec![],
+            repairs: vec![],
+            peer_until: None,
             rehearsal: None,
             left: None,
             hands: Vec::new(),

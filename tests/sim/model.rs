@@ -15,6 +15,7 @@
 //! through larger configurations until so many states were visited, each configuration once, and
 //! prints a line for the ledger. Without it the same test visits the sizes of every day.
 
+mod controller;
 mod moves;
 mod product;
 mod promises;

@@ -10,6 +10,7 @@
 mod check;
 mod check_optional;
 mod check_write;
+mod hands;
 mod heal;
 mod instance;
 mod provider;
@@ -185,6 +186,9 @@ const REGRESSIONS: &[(u64, u64)] = &[
     (80276, 1),
     (85148, 1),
     (91071, 1),
+    (92006, 6),
+    (96800, 1),
+    (110261, 1),
 ];
 
 #[test]

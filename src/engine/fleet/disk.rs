@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Now, PolicyIdx};
+use crate::domain::Now;
 
 use super::super::action::Action;
 use super::super::intent::Intent;
@@ -43,12 +43,10 @@ impl Fleet {
         for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
             self.shared.missed.remove(&intent.id);
         }
-        if !self.shared.missed.is_empty() && self.shared.store_broken.is_some() {
-            let entry = JournalEntry { intents: self.missed(), ..JournalEntry::default() };
-            self.persist(out, entry);
-        }
         if self.shared.store_broken.take().is_some() {
             self.store_retry = None;
+            // Whichever entry got through: what the refused ones held of policies is on no disk yet.
+            self.persist_all(now, out);
             let notice = (
                 NoticeKind::StoreFine,
                 Severity::Info,
@@ -63,10 +61,7 @@ impl Fleet {
                 Some(notice),
                 None,
             );
-            let all: Vec<PolicyIdx> = self.states().map(|(idx, _)| idx).collect();
-            for idx in all {
-                self.with(idx, now, out, |_, _| ());
-            }
+            self.with_all(now, out, |_, _| ());
         }
         if let Some(idx) = self.shared.waiting.remove(&seq) {
             self.with(idx, now, out, |p, cx| switch::persisted(p, cx, seq));
@@ -77,10 +72,14 @@ impl Fleet {
     pub(super) fn retry_store(&mut self, now: Now, out: &mut Vec<Action>) {
         if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
             self.store_retry = Some(now.mono + STORE_RETRY);
-            let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
-            let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
-            self.persist(out, entry);
+            self.persist_all(now, out);
         }
+    }
+
+    fn persist_all(&mut self, now: Now, out: &mut Vec<Action>) {
+        let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
+        let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
+        self.persist(out, entry);
     }
 
     /// What refused entries said of intents, as it is now.

@@ -45,7 +45,7 @@ const HOOKS: &[(Bug, &[&str])] = &[
     (Bug::ForceHeldByFreeze, &["switch.rs"]),
     (Bug::DriftSilentlyRepaired, &["select.rs"]),
     (Bug::ActiveFromMemory, &["live.rs"]),
-    (Bug::ReloadDropsOpenIntent, &["fleet.rs"]),
+    (Bug::ReloadDropsOpenIntent, &["fleet/reload.rs"]),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use failoverd::engine::action::{Action, ApiCall, BatchId};
 use failoverd::engine::event::{Event, Probed};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
 use failoverd::engine::intent::{Intent, Kind};
-use failoverd::engine::journal::{Restored, TransitionKind};
+use failoverd::engine::journal::{PolicySnapshot, Restored, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report::{Rule, Settled};
 use failoverd::engine::zone::*;
@@ -25,6 +25,8 @@ pub(super) struct Drive {
     pub(super) notices: Vec<(NoticeKind, String)>,
     /// What was to be kept of intents, in order.
     pub(super) intents: Vec<Intent>,
+    /// What is kept of each policy.
+    pub(super) snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     pub(super) disk_full: bool,
     /// Changes become INSYNC when they are asked about.
     pub(super) syncs: bool,
@@ -62,6 +64,7 @@ impl Drive {
             transitions: Vec::new(),
             notices: Vec::new(),
             intents: Vec::new(),
+            snapshots: BTreeMap::new(),
             disk_full: false,
             syncs: true,
             published,
@@ -90,6 +93,7 @@ impl Drive {
                     if self.disk_full {
                         self.feed(Event::StoreFailed { seq, error: "disk full".into() });
                     } else {
+                        self.snapshots.extend(entry.snapshots.into_iter().map(|s| (s.policy.clone(), s)));
                         self.feed(Event::Persisted { seq });
                     }
                 }

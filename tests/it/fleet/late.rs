@@ -3,7 +3,7 @@
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::intent::IntentOutcome;
-use failoverd::engine::zone::LiveSet;
+use failoverd::engine::zone::{LiveSet, RefusedCode, WriteAnswer};
 
 use super::drive::*;
 
@@ -46,6 +46,69 @@ fn half_a_reading_that_shows_another_hand_stops_what_rests_on_the_older_one() {
         }
         assert_eq!(drive.writes.len(), moves, "edited: {edited:?}, refused by {:?}", drive.rules(0));
     }
+}
+
+#[test]
+fn a_reading_that_shows_another_hand_counts_although_a_write_of_ours_came_between() {
+    for (edited, moves) in [(false, 2), (true, 1)] {
+        let one = policy(1, 0);
+        let reconcile = one.reconcile;
+        let mut drive = calm(vec![one]);
+        drive.held = Some(Vec::new());
+        drive.pass(reconcile.as_millis() as u64);
+        for _ in 0..2 {
+            drive.second(&[(0, [false, true])]);
+        }
+        let (batch, _) = drive.writes[0].clone();
+        let busy = WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() };
+        drive.feed(Event::Answered { batch, answer: busy });
+        if edited {
+            drive.published.insert("web1.example.com".into(), "203.0.113.9".into());
+        }
+        let reading = drive.held.as_mut().unwrap().remove(0);
+        drive.answer(reading);
+        for _ in 0..3 {
+            drive.second(&[(0, [false, true])]);
+        }
+        assert_eq!(drive.writes.len(), moves, "edited: {edited}, refused by {:?}", drive.rules(0));
+    }
+}
+
+#[test]
+fn what_a_broken_disk_refused_of_a_policy_is_kept_as_soon_as_it_works() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.disk_full = true;
+    let kind = CommandKind::Drain { target: TargetIdx(1), hard: true };
+    let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "patch".into() };
+    drive.feed(Event::Command { id: 1, command });
+    // The first entry to get through is not the one that was refused.
+    drive.disk_full = false;
+    drive.probe(0, 0, false);
+    let kept = &drive.snapshots[&PolicyId::new("web1").unwrap()];
+    assert_eq!(kept.drained.len(), 1, "a mark that only this process knows is lost with it");
+}
+
+#[test]
+fn half_a_reading_holds_no_force_back() {
+    let mut two = policy(1, 0);
+    two.records.push(RecordName::new("api1.example.com").unwrap());
+    let reconcile = two.reconcile;
+    let mut drive = calm(vec![two]);
+    drive.held = Some(Vec::new());
+    drive.pass(reconcile.as_millis() as u64);
+    drive.published.insert("web1.example.com".into(), "203.0.113.9".into());
+    let first = drive.held.as_mut().unwrap().remove(0);
+    drive.answer(first);
+    assert_eq!(drive.held.as_ref().unwrap().len(), 1, "the other record is still being read");
+    let command = Command {
+        kind: CommandKind::Force { to: Members::one(TargetIdx(1)) },
+        policy: Some(PolicyIdx(0)),
+        by: "ann".into(),
+        reason: "drill".into(),
+    };
+    drive.feed(Event::Command { id: 1, command });
+    drive.pass(1000);
+    assert_eq!(drive.writes.len(), 1, "break-glass goes on what was read before; the fence keeps it safe");
 }
 
 #[test]

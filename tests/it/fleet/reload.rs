@@ -5,6 +5,7 @@ use std::time::Duration;
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event};
 use failoverd::engine::journal::TransitionKind;
+use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report;
 use failoverd::engine::report::{PolicyState, Rule};
 
@@ -109,4 +110,100 @@ fn a_reload_that_drops_a_published_target_or_an_open_write_is_refused_whole() {
     assert!(error.contains("write without an outcome"), "{error}");
     // The same fleet, unchanged, is no change.
     assert_eq!(drive.fleet.reload(vec![policy(1, 0), policy(2, 0)], at(drive.ms), &mut Vec::new()), Ok(()));
+}
+
+/// What a reload of `next` says.
+fn reload(drive: &mut Drive, next: Vec<Policy>) -> Result<(), String> {
+    let mut out = Vec::new();
+    let result = drive.fleet.reload(next, at(drive.ms), &mut out);
+    drive.take(out);
+    result
+}
+
+#[test]
+fn what_may_be_published_is_not_dropped_while_nobody_has_read_it() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.held = Some(Vec::new());
+    let mut slower = policy(1, 0);
+    slower.ttl = Ttl::new(60).unwrap();
+    assert_eq!(reload(&mut drive, vec![slower.clone()]), Ok(()));
+    let mut without = slower.clone();
+    without.targets.remove(0);
+    let refused = [vec![without.clone()], vec![]].map(|next| reload(&mut drive, next));
+    assert!(refused.iter().all(|r| r.as_ref().is_err_and(|why| why.contains("is not known now"))), "{refused:?}");
+    let mut more = slower.clone();
+    more.failback.soak = Duration::from_secs(1);
+    assert_eq!(reload(&mut drive, vec![more]), Ok(()), "nothing of it is dropped");
+    drive.pass(1000);
+    for reading in std::mem::take(drive.held.as_mut().unwrap()) {
+        drive.answer(reading);
+    }
+    let refused = reload(&mut drive, vec![without]);
+    assert!(refused.is_err_and(|why| why.contains("publishes us-east-1 now")));
+}
+
+#[test]
+fn a_policy_that_comes_back_finds_what_a_person_said_of_it() {
+    let mut drive = calm(vec![policy(1, 0), policy(2, 0)]);
+    let tell = |drive: &mut Drive, kind| {
+        let command = Command { kind, policy: Some(PolicyIdx(1)), by: "ann".into(), reason: "patch".into() };
+        drive.feed(Event::Command { id: 1, command });
+    };
+    tell(&mut drive, CommandKind::Drain { target: TargetIdx(1), hard: true });
+    tell(&mut drive, CommandKind::Release);
+    drive.pass(1000);
+    drive.accept_from(0);
+    drive.pass(10_000);
+    assert_eq!(reload(&mut drive, vec![policy(1, 0)]), Ok(()), "it was given up");
+    assert_eq!(reload(&mut drive, vec![policy(1, 0), policy(2, 0)]), Ok(()));
+    let report = report(&drive.fleet, PolicyIdx(2), at(drive.ms)).unwrap();
+    assert!(report.targets[1].drained.is_some(), "{:?}", report.targets[1]);
+    assert_eq!(drive.snapshots[&PolicyId::new("web2").unwrap()].drained.len(), 1, "nor is it lost on the disk");
+}
+
+#[test]
+fn another_machine_of_the_same_name_soaks_anew() {
+    // (the better target's address after the reload, whether its soak goes on)
+    for (address, goes_on) in [("192.0.1.1", true), ("192.0.1.99", false)] {
+        let mut first = policy(1, 0);
+        first.failback.soak = Duration::from_secs(60);
+        first.failback.mode = FailbackMode::Auto;
+        let mut drive = Drive::new(vec![first.clone()], settings(), failoverd::engine::Mode::Active);
+        drive.published.insert("web1.example.com".into(), first.targets[1].content.to_string());
+        drive.fences.insert("web1.example.com".into(), fence(&first, "a", 7).replace("us-east-1", "eu-west-1"));
+        drive.pass(310_000);
+        for _ in 0..50 {
+            drive.second(&[(0, [true, true])]);
+        }
+        assert_eq!(drive.writes.len(), 0, "it soaks");
+        let mut next = first.clone();
+        next.importance = 5;
+        next.targets[0].content = Content::Addresses(AddressSet::new([address.parse().unwrap()]).unwrap());
+        assert_eq!(reload(&mut drive, vec![next]), Ok(()));
+        for _ in 0..20 {
+            drive.second(&[(1, [true, true])]);
+        }
+        assert_eq!(drive.writes.len(), usize::from(goes_on), "{address}: {:?}", drive.rules(1));
+    }
+}
+
+#[test]
+fn a_reload_does_not_make_the_blind_see() {
+    let mut both = [policy(1, 0), policy(2, 0)];
+    both[0].targets[1].region = RegionName::new("ap-south-1").unwrap();
+    both[1].targets[0].region = RegionName::new("eu-west-1").unwrap();
+    let mut drive = calm(both.to_vec());
+    // The targets of us-east-1 and of eu-west-1 begin to fail at once.
+    for _ in 0..5 {
+        drive.second(&[(0, [false, true]), (1, [false, false])]);
+    }
+    assert!(drive.fleet.blind().is_some());
+    let mut changed = both.to_vec();
+    changed.iter_mut().for_each(|p| p.ttl = Ttl::new(60).unwrap());
+    assert_eq!(reload(&mut drive, changed), Ok(()));
+    for _ in 0..5 {
+        drive.second(&[(2, [false, true]), (3, [false, false])]);
+    }
+    assert!(drive.fleet.blind().is_some());
+    assert_eq!((drive.told(NoticeKind::Blind), drive.told(NoticeKind::Sighted)), (1, 0));
 }

@@ -264,6 +264,7 @@ impl World {
             witnesses: self.witnesses.clone(),
             witnesses_hang: self.witnesses_hang,
             calls: self.calls,
+            asks: self.asks,
             peer_behind: self.peer_behind,
             quiet: self.quiet,
             window: self.window,

@@ -69,6 +69,8 @@ pub struct World {
     witnesses_hang: bool,
     /// API calls since the last `calls`.
     calls: u32,
+    /// Rounds of questions to all servers since the last `asks`.
+    asks: u32,
     /// A peer's clock is this far behind ours.
     peer_behind: u64,
     /// Requests that never left are not logged.
@@ -118,6 +120,7 @@ impl World {
             witnesses: vec![true; witnesses],
             witnesses_hang: false,
             calls: 0,
+            asks: 0,
             peer_behind: 0,
             quiet: false,
             window: None,
@@ -301,6 +304,7 @@ impl World {
                 self.push(self.now + 15, Due::Deliver(Event::Observed { policy, answers }));
             }
             Action::AskAll { policy } => {
+                self.asks += 1;
                 let (asked, answers) = (self.now().mono, self.zone.ask(&self.setup.policy, 2));
                 self.push(self.now + 15, Due::Deliver(Event::Answers { policy, asked, answers }));
             }

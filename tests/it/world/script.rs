@@ -16,7 +16,7 @@
 //!   another cluster does. KIND is any kind of write, `freezes` or `unfreezes`; keys are the fence's.
 //!   `peer clock behind SECONDS`.
 //! - `api up | down | denies | denies-writes | lost-after | lost-before | throttles N | busy N`, `late lands`, `late never lands`,
-//!   `zone refuses NAME [unnamed]`, `zone accepts NAME`, `zone recreated`, `zone private`, `calls`, `quiet`.
+//!   `zone refuses NAME [unnamed]`, `zone accepts NAME`, `zone recreated`, `zone private`, `calls`, `asks`, `quiet`.
 //! - `dns fine | stale | silent`, `host NAME ADDRESS…`: what an alias's name resolves to,
 //!   `delegation HOST… | unknown`, `rehearsal due`,
 //!   `rehearsal fired SECOND`: the schedule fired then, and it is noticed now.
@@ -126,6 +126,10 @@ impl World {
             ["calls"] => {
                 let calls = std::mem::take(&mut self.calls);
                 self.say(format!("calls      {calls} since the last count"));
+            }
+            ["asks"] => {
+                let asks = std::mem::take(&mut self.asks);
+                self.say(format!("asks       {asks} rounds to all servers since the last count"));
             }
             ["peer", rest @ ..] => self.peer("prod/use1-b", rest),
             ["other", rest @ ..] => self.peer("other/euw1-x", rest),

@@ -81,9 +81,11 @@ fn what_a_broken_disk_refused_of_a_policy_is_kept_as_soon_as_it_works() {
     let kind = CommandKind::Drain { target: TargetIdx(1), hard: true };
     let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "patch".into() };
     drive.feed(Event::Command { id: 1, command });
-    // The first entry to get through is not the one that was refused.
+    // The first entry to get through tells of a reload, and of no policy.
     drive.disk_full = false;
-    drive.probe(0, 0, false);
+    let mut out = Vec::new();
+    assert_eq!(drive.fleet.reload(vec![policy(1, 0)], at(drive.ms), &mut out), Ok(()));
+    drive.take(out);
     let kept = &drive.snapshots[&PolicyId::new("web1").unwrap()];
     assert_eq!(kept.drained.len(), 1, "a mark that only this process knows is lost with it");
 }

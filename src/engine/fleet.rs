@@ -53,6 +53,8 @@ pub struct Fleet {
     /// When each policy wants to be looked at; the ordered timer index.
     timers: BTreeSet<(Tick, PolicyIdx)>,
     store_retry: Option<Tick>,
+    /// The entry that holds all a broken store may have missed; the store works again when it is on the disk.
+    store_trial: Option<u64>,
     /// Answers that wait for the disk.
     replies: Vec<command::HeldReply>,
     /// What is known of policies that are not configured (any more).
@@ -98,12 +100,17 @@ impl Fleet {
             policies: 0,
         };
         let is_in_force = |s: &&PolicySnapshot| policies.iter().any(|p| p.id == s.policy);
-        let left_out = restored.snapshots.iter().filter(|s| !is_in_force(s)).cloned().map(reload::LeftOut::on_disk);
+        let open_of = |s: &PolicySnapshot| {
+            restored.open_intents.iter().filter(|i| mode.writes() && i.policy == s.policy).cloned().collect()
+        };
+        let left_out = restored.snapshots.iter().filter(|s| !is_in_force(s));
+        let left_out = left_out.map(|s| reload::LeftOut::on_disk(s.clone(), open_of(s)));
         let mut fleet = Fleet {
             shared,
             policies: Vec::new(),
             timers: BTreeSet::new(),
             store_retry: None,
+            store_trial: None,
             replies: Vec::new(),
             left_out: left_out.collect(),
         };
@@ -348,9 +355,10 @@ impl Fleet {
         }
     }
 
-    fn persist(&mut self, out: &mut Vec<Action>, entry: JournalEntry) {
+    fn persist(&mut self, out: &mut Vec<Action>, entry: JournalEntry) -> u64 {
         let seq = self.shared.on_its_way(&entry);
         out.push(Action::Persist { seq, entry });
+        seq
     }
 }
 

@@ -235,6 +235,14 @@ impl Live {
         })
     }
 
+    /// What any record publishes now that a target of `policy` has: addresses, or a name it points to.
+    pub fn published_of<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = String> + 'a {
+        let pointed = |set: &LiveSet| set.alias.as_ref().map(|alias| alias.name.to_string());
+        let values =
+            self.reads.iter().flat_map(|r| &r.sets).flat_map(move |set| set.values.iter().cloned().chain(pointed(set)));
+        values.filter(|value| has(policy, value))
+    }
+
     pub fn report(&self, policy: &Policy) -> LiveState {
         match &self.view {
             View::NotRead => LiveState::NotRead,
@@ -245,6 +253,16 @@ impl Live {
             View::Unreadable(detail) => LiveState::Unreadable { detail: detail.clone() },
         }
     }
+}
+
+/// Whether a target of `policy` has `value`.
+pub(super) fn has(policy: &Policy, value: &str) -> bool {
+    let name = || RecordName::new(value).ok();
+    policy.targets.iter().any(|target| match &target.content {
+        Content::Addresses(set) => value.parse().is_ok_and(|address| set.contains(address)),
+        Content::Host(host) => name().as_ref() == Some(host),
+        Content::Alias(alias) => name().as_ref() == Some(&alias.name),
+    })
 }
 
 fn addresses_of(read: &RecordRead, rtype: RecordType) -> BTreeSet<IpAddr> {

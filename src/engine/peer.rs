@@ -168,7 +168,8 @@ impl PolicyState {
             let until = ended + hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
             if is_peer {
-                self.brakes.peer_until = Some(ended + hold_down * 2).filter(|until| *until > now.mono);
+                let peer_until = Some(ended + hold_down * 2).filter(|until| *until > now.mono);
+                self.brakes.peer_until = self.brakes.peer_until.max(peer_until);
                 self.brakes.peer_since = Some(at);
                 // To reverse it takes failures that began after it; a target down all along must fail anew.
                 self.health.iter_mut().for_each(TargetHealth::count_failures_anew);

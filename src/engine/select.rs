@@ -68,20 +68,22 @@ fn leave_the_down(p: &PolicyState, shared: &Shared, members: &Members, now: Tick
     let answers = count(p.policy.answers);
     let least = count(p.policy.min_active);
     let avoid = shared.evacuation.evacuated(&shared.settings.guard, now);
-    let alive: Vec<TargetIdx> = members.iter().filter(|i| p.may_live(*i)).collect();
-    if p.policy.answers > 1 && !alive.is_empty() {
+    let alive: Vec<TargetIdx> = members.iter().filter(|i| !p.is_down(*i)).collect();
+    // Down in the last run and not judged in this one: it stays, and counts for nothing.
+    let living = alive.iter().filter(|i| p.may_live(**i)).count();
+    if p.policy.answers > 1 && living > 0 {
         let tier = tier_of(p, members);
         let spares = candidates(p, &avoid, members, now).into_iter().filter(|i| priority(p, *i) == tier);
         // Back into a region just left freezes the fleet: only when too few are alive without it.
         let (avoided, fresh): (Vec<_>, Vec<_>) = spares.partition(|i| is_avoided(p, &avoid, *i));
-        let missing = least.saturating_sub(alive.len() + fresh.len());
+        let missing = least.saturating_sub(living + fresh.len());
         let spares = fresh.into_iter().chain(avoided.into_iter().take(missing));
         let kept: Vec<TargetIdx> = alive.iter().copied().chain(spares).take(answers).collect();
-        if kept.len() >= least {
+        if kept.len().saturating_sub(alive.len() - living) >= least {
             return Want { kind: Kind::Trim, to: Members::new(kept) };
         }
     }
-    Want { kind: Kind::Failover, to: other_tier(p, &avoid, members, now, if alive.is_empty() { 1 } else { least }) }
+    Want { kind: Kind::Failover, to: other_tier(p, &avoid, members, now, if living == 0 { 1 } else { least }) }
 }
 
 /// The best tier outside `members`' own with at least `least` proven targets.

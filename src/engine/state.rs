@@ -230,7 +230,9 @@ impl Refused {
     /// `least`: how long this very reason is to stand.
     pub fn page_at(&self, patience: Duration, least: Duration) -> Option<Tick> {
         let due = self.failover && is_paged(self.rule) && !self.told.contains(&self.rule);
-        due.then(|| self.since + patience.saturating_sub(self.stood).max(least))
+        // The first page only is due for what all reasons together took.
+        let before = if self.told.is_empty() { self.stood } else { Duration::ZERO };
+        due.then(|| self.since + patience.saturating_sub(before).max(least))
     }
 
     pub fn paged(&mut self) {

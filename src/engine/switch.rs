@@ -315,6 +315,9 @@ pub(super) fn not_persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
     let why = "the state could not be written".to_owned();
     if let Some(mut write) = p.write.take() {
         write.intent.outcome = Some(IntentOutcome::NotSent { why });
+        if write.intent.kind == Kind::Rollback {
+            not_made(p, cx, &write);
+        }
         rehearse::closed(p, cx, &write.intent, None);
         planned::not_written(p, cx, &write.intent);
         p.hand_failed(&write.intent);
@@ -543,19 +546,33 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
         planned::not_written(p, cx, &write.intent);
         p.hand_failed(&write.intent);
         rehearse::closed(p, cx, &write.intent, None);
-        // Announced, and nothing decides it again. What this run gave up, or a person asked of it, is told where it ends.
         let given_up = matches!(write.intent.outcome, Some(IntentOutcome::NotSent { .. }));
-        let (severity, next, undo) = match (write.intent.kind, write.plan.is_none()) {
-            (Kind::Rollback, earlier) if earlier || !given_up => {
-                let undo = format!("failoverd adopt {} --to TARGET", p.policy.id);
-                (Severity::Critical, "the record stays as it is; a person is needed", Some(undo))
-            }
-            (Kind::Switch | Kind::Force, true) => (Severity::Warning, "type it again if it is still wanted", None),
-            _ => return,
-        };
-        let when = if write.plan.is_none() { " begun before a restart" } else { "" };
-        let title = format!("{}: the {}{when} was not made", p.policy.id, write.intent.kind);
-        let (why, next) = (vec![planned::why_not(&write.intent)], vec![next.to_owned()]);
-        p.tell(cx, NoticeKind::Refused, severity, title, Words { why, next, undo, moved: None });
+        if write.plan.is_none() || write.intent.kind == Kind::Rollback && !given_up {
+            not_made(p, cx, &write);
+        }
     }
+}
+
+/// It was announced, or a person asked an earlier run for it, and nothing decides it again.
+fn not_made(p: &mut PolicyState, cx: &mut Cx, write: &Writing) {
+    let (kind, id) = (write.intent.kind, &p.policy.id);
+    let (severity, next, undo) = match kind {
+        Kind::Rollback => {
+            let undo = format!("failoverd adopt {id} --to TARGET");
+            (Severity::Critical, "the record stays as it is; a person is needed", Some(undo))
+        }
+        Kind::Switch | Kind::Force => (Severity::Warning, "type it again if it is still wanted", None),
+        _ => return,
+    };
+    let when = if write.plan.is_none() { " begun before a restart" } else { "" };
+    let (title, next) = match write.intent.outcome {
+        // It may have stood before the other.
+        Some(IntentOutcome::Lost { .. }) if write.to.is_some() && write.to.as_ref() == p.published() => return,
+        Some(IntentOutcome::Lost { .. }) => {
+            (format!("{id}: another write stands where the {kind}{when} was to"), "look at what stands now")
+        }
+        _ => (format!("{id}: the {kind}{when} was not made"), next),
+    };
+    let words = Words { why: vec![planned::why_not(&write.intent)], next: vec![next.to_owned()], undo, moved: None };
+    p.tell(cx, NoticeKind::Refused, severity, title, words);
 }

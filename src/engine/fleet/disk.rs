@@ -30,6 +30,7 @@ impl Fleet {
             }
         }
         self.store_retry = Some(now.mono + STORE_RETRY);
+        self.store_trial = self.store_trial.filter(|trial| *trial != seq);
         if self.shared.store_broken.replace(error.clone()).is_none() {
             let next = "no automatic write until it works; probing goes on";
             let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
@@ -43,10 +44,14 @@ impl Fleet {
         for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
             self.shared.missed.remove(&intent.id);
         }
-        if self.shared.store_broken.take().is_some() {
-            self.store_retry = None;
-            // Whichever entry got through: what the refused ones held of policies is on no disk yet.
+        let is_broken = self.shared.store_broken.is_some();
+        if is_broken && self.store_trial.is_none() {
+            // A small entry may get through where a large one does not, and what was refused is on no disk yet.
             self.persist_all(now, out);
+        } else if is_broken && self.store_trial == Some(seq) {
+            self.shared.store_broken = None;
+            self.store_retry = None;
+            self.store_trial = None;
             let notice = (
                 NoticeKind::StoreFine,
                 Severity::Info,
@@ -79,7 +84,7 @@ impl Fleet {
     fn persist_all(&mut self, now: Now, out: &mut Vec<Action>) {
         let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
         let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
-        self.persist(out, entry);
+        self.store_trial = Some(self.persist(out, entry));
     }
 
     /// What refused entries said of intents, as it is now.

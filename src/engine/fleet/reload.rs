@@ -7,8 +7,9 @@ use crate::seeded::{Bug, seeded};
 use super::super::action::Action;
 use super::super::brake::Brakes;
 use super::super::hand::Hand;
+use super::super::intent::Intent;
 use super::super::journal::{PolicySnapshot, TransitionKind};
-use super::super::live::View;
+use super::super::live::has;
 use super::super::own;
 use super::super::sight::Sight;
 use super::super::state::PolicyState;
@@ -19,17 +20,19 @@ pub(super) struct LeftOut {
     snapshot: PolicySnapshot,
     /// Of one that was replaced in this run: what its fence last told, its brakes and its hands.
     running: Option<(Option<String>, Brakes, Vec<Hand>)>,
+    /// Of one that was not configured when this run began: its intents without an outcome.
+    open: Vec<Intent>,
 }
 
 impl LeftOut {
     /// Not configured when this run began.
-    pub fn on_disk(snapshot: PolicySnapshot) -> LeftOut {
-        LeftOut { snapshot, running: None }
+    pub fn on_disk(snapshot: PolicySnapshot, open: Vec<Intent>) -> LeftOut {
+        LeftOut { snapshot, running: None, open }
     }
 
     fn of(old: &PolicyState, now: Now) -> LeftOut {
         let running = Some((old.seen_attempt.clone(), old.brakes.clone(), old.hands.clone()));
-        LeftOut { snapshot: old.snapshot(now), running }
+        LeftOut { snapshot: old.snapshot(now), running, open: Vec::new() }
     }
 
     /// `p` took its place.
@@ -74,8 +77,16 @@ impl Fleet {
             let before = self.left_out.iter().position(|left| left.snapshot.policy == policy.id);
             let before = before.map(|at| self.left_out.remove(at));
             let idx = self.add(policy, before.as_ref().map(|left| &left.snapshot), now);
-            if let (Some(Some(p)), Some(before)) = (self.policies.get_mut(idx.index()), before) {
+            let Some(mut before) = before else { continue };
+            let open = std::mem::take(&mut before.open);
+            if let (None, Some(left)) = (&before.running, &before.snapshot.left) {
+                self.shared.evacuation.restore(&before.snapshot.policy, left, now);
+            }
+            if let Some(Some(p)) = self.policies.get_mut(idx.index()) {
                 before.back_in(p, &mut self.shared.sight, now);
+            }
+            for intent in open {
+                self.with(idx, now, out, |p, cx| p.restore_intent(cx, intent));
             }
         }
         let text = format!("{} policies in force", self.shared.policies);
@@ -104,14 +115,10 @@ fn may_be_replaced(old: &PolicyState, new: Option<&Policy>) -> Result<(), String
     let kept = |t: &Target| new.is_some_and(|n| n.targets.iter().any(|x| x.name == t.name && x.content == t.content));
     let given_up = new.is_none() && own::is_given_up(old);
     // What was published is not known now, and may be what would be dropped.
-    let unknown = match &old.live.view {
-        View::NotRead => old.known_epoch.0 > 0,
-        View::Split(_) => true,
-        _ => false,
-    };
-    if unknown && !given_up && !old.policy.targets.iter().all(kept) {
+    let unread = old.live.reads.is_empty() && old.known_epoch.0 > 0;
+    if unread && !given_up && !old.policy.targets.iter().all(kept) {
         return Err(format!(
-            "what policy {id} publishes is not known now (`failoverd status {id}` says why), so nothing of it can be dropped; reload again when it is"
+            "what policy {id} publishes could not be read yet (`failoverd status {id}`), so nothing of it can be dropped; reload again when it was, or restart"
         ));
     }
     if let Some(target) = published.find(|t| !kept(t)).filter(|_| !given_up) {
@@ -123,6 +130,15 @@ fn may_be_replaced(old: &PolicyState, new: Option<&Policy>) -> Result<(), String
             None => format!("give the record up before dropping the policy: failoverd release {id}"),
         };
         return Err(format!("policy {id} publishes {name} now; {next}"));
+    }
+    // Edited by hand, or of two targets: what of it is ours must stay somebody's.
+    if old.known_epoch.0 > 0
+        && !given_up
+        && let Some(value) = old.live.published_of(&old.policy).find(|v| !new.is_some_and(|n| has(n, v)))
+    {
+        return Err(format!(
+            "policy {id} publishes {value} now, and no target would have it any more; move the record first"
+        ));
     }
     Ok(())
 }

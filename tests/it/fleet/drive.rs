@@ -28,6 +28,8 @@ pub(super) struct Drive {
     /// What is kept of each policy.
     pub(super) snapshots: BTreeMap<PolicyId, PolicySnapshot>,
     pub(super) disk_full: bool,
+    /// There is room for entries without a snapshot only.
+    pub(super) disk_small: bool,
     /// Changes become INSYNC when they are asked about.
     pub(super) syncs: bool,
     /// Which target each policy's record publishes, and which fence stands.
@@ -51,11 +53,20 @@ impl Drive {
     }
 
     fn start(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool) -> Drive {
+        Drive::begin(policies, settings, mode, reachable, Restored::default())
+    }
+
+    /// Another run on the disk of the last one; the provider cannot be reached yet.
+    pub(super) fn again(policies: Vec<Policy>, restored: Restored) -> Drive {
+        Drive::begin(policies, settings(), Mode::Active, false, restored)
+    }
+
+    fn begin(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool, restored: Restored) -> Drive {
         let mut out = Vec::new();
         let records = || policies.iter().flat_map(|p| p.records.iter().map(move |name| (p, name.to_string())));
         let published = records().map(|(p, name)| (name, p.targets[0].content.to_string())).collect();
         let fences = records().map(|(p, name)| (name, fence(p, "a", 7))).collect();
-        let fleet = Fleet::new(settings, policies, mode, Restored::default(), "run1", at(0), &mut out);
+        let fleet = Fleet::new(settings, policies, mode, restored, "run1", at(0), &mut out);
         let mut drive = Drive {
             fleet,
             ms: 0,
@@ -66,6 +77,7 @@ impl Drive {
             intents: Vec::new(),
             snapshots: BTreeMap::new(),
             disk_full: false,
+            disk_small: false,
             syncs: true,
             published,
             fences,
@@ -90,7 +102,7 @@ impl Drive {
                     self.transitions.extend(entry.transitions.into_iter().map(|t| (t.kind, t.text)));
                     self.notices.extend(entry.notices.into_iter().map(|n| (n.kind, n.title)));
                     self.intents.extend(entry.intents);
-                    if self.disk_full {
+                    if self.disk_full || self.disk_small && !entry.snapshots.is_empty() {
                         self.feed(Event::StoreFailed { seq, error: "disk full".into() });
                     } else {
                         self.snapshots.extend(entry.snapshots.into_iter().map(|s| (s.policy.clone(), s)));

@@ -3,6 +3,8 @@
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::intent::IntentOutcome;
+use failoverd::engine::journal::Restored;
+use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::zone::{LiveSet, RefusedCode, WriteAnswer};
 
 use super::drive::*;
@@ -91,6 +93,29 @@ fn what_a_broken_disk_refused_of_a_policy_is_kept_as_soon_as_it_works() {
 }
 
 #[test]
+fn a_disk_with_room_for_little_is_said_to_work_when_it_took_everything() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.disk_small = true;
+    let kind = CommandKind::Drain { target: TargetIdx(1), hard: true };
+    let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "patch".into() };
+    drive.feed(Event::Command { id: 1, command });
+    let reload = |drive: &mut Drive| {
+        let mut out = Vec::new();
+        assert_eq!(drive.fleet.reload(vec![policy(1, 0)], at(drive.ms), &mut out), Ok(()));
+        drive.take(out);
+    };
+    for _ in 0..5 {
+        reload(&mut drive);
+        drive.pass(5000);
+    }
+    assert_eq!((drive.told(NoticeKind::StoreTrouble), drive.told(NoticeKind::StoreFine)), (1, 0));
+    drive.disk_small = false;
+    drive.pass(15_000);
+    assert_eq!((drive.told(NoticeKind::StoreTrouble), drive.told(NoticeKind::StoreFine)), (1, 1));
+    assert_eq!(drive.snapshots[&PolicyId::new("web1").unwrap()].drained.len(), 1);
+}
+
+#[test]
 fn half_a_reading_holds_no_force_back() {
     let mut two = policy(1, 0);
     two.records.push(RecordName::new("api1.example.com").unwrap());
@@ -134,4 +159,29 @@ fn a_disk_that_works_again_is_not_told_what_an_intent_was_before_its_outcome() {
     drive.pass(60_000);
     let words: Vec<Option<IntentOutcome>> = drive.intents[before..].iter().map(|i| i.outcome.clone()).collect();
     assert_eq!(words, [Some(IntentOutcome::AppliedSyncUnknown)], "one intent, one last word");
+}
+
+#[test]
+fn what_an_earlier_run_was_asked_for_is_called_lost_only_where_it_does_not_stand() {
+    // (what the record publishes when the next run reads it, what that run tells)
+    for (published, told) in [("192.0.2.1", 0), ("192.0.1.1", 1)] {
+        let mut drive = calm(vec![policy(1, 0)]);
+        let kind = CommandKind::Switch { to: Members::one(TargetIdx(1)), drain: std::time::Duration::ZERO };
+        let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "patch".into() };
+        drive.feed(Event::Command { id: 1, command });
+        drive.second(&[(0, [true, true])]);
+        drive.second(&[(0, [true, true])]);
+        let sent = drive.intents.last().cloned().unwrap();
+        assert_eq!((drive.writes.len(), &sent.outcome), (1, &None));
+        // Killed here; a peer writes the fence once more before the next run reads it.
+        let snapshots = drive.snapshots.into_values().collect();
+        let mut next = Drive::again(vec![policy(1, 0)], Restored { snapshots, open_intents: vec![sent.clone()] });
+        next.published.insert("web1.example.com".into(), published.into());
+        next.fences.insert("web1.example.com".into(), fence(&policy(1, 0), "b", sent.epoch.0 + 1));
+        next.reachable = true;
+        next.pass(310_000);
+        let last = next.intents.iter().rfind(|i| i.id == sent.id).and_then(|i| i.outcome.clone());
+        assert!(matches!(last, Some(IntentOutcome::Lost { .. })), "{last:?}");
+        assert_eq!(next.told(NoticeKind::Refused), told, "{published}: {:?}", next.notices);
+    }
 }

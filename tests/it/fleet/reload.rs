@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use failoverd::domain::*;
 use failoverd::engine::event::{Command, CommandKind, Event};
-use failoverd::engine::journal::TransitionKind;
+use failoverd::engine::intent::IntentOutcome;
+use failoverd::engine::journal::{Restored, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::report;
 use failoverd::engine::report::{PolicyState, Rule};
@@ -130,7 +131,7 @@ fn what_may_be_published_is_not_dropped_while_nobody_has_read_it() {
     let mut without = slower.clone();
     without.targets.remove(0);
     let refused = [vec![without.clone()], vec![]].map(|next| reload(&mut drive, next));
-    assert!(refused.iter().all(|r| r.as_ref().is_err_and(|why| why.contains("is not known now"))), "{refused:?}");
+    assert!(refused.iter().all(|r| r.as_ref().is_err_and(|why| why.contains("could not be read yet"))), "{refused:?}");
     let mut more = slower.clone();
     more.failback.soak = Duration::from_secs(1);
     assert_eq!(reload(&mut drive, vec![more]), Ok(()), "nothing of it is dropped");
@@ -206,4 +207,43 @@ fn a_reload_does_not_make_the_blind_see() {
     }
     assert!(drive.fleet.blind().is_some());
     assert_eq!((drive.told(NoticeKind::Blind), drive.told(NoticeKind::Sighted)), (1, 0));
+}
+
+#[test]
+fn what_one_record_of_two_publishes_is_not_dropped_while_the_other_is_a_strangers() {
+    let mut two = policy(1, 0);
+    two.records.push(RecordName::new("api1.example.com").unwrap());
+    let mut drive = calm(vec![two.clone()]);
+    drive.published.insert("api1.example.com".into(), "203.0.113.9".into());
+    drive.pass(310_000);
+    let mut without = two.clone();
+    without.targets.remove(0);
+    let refused = [vec![without], vec![]].map(|next| reload(&mut drive, next));
+    assert!(refused.iter().all(|r| r.as_ref().is_err_and(|why| why.contains("192.0.1.1 now"))), "{refused:?}");
+    let mut renamed = two;
+    renamed.targets[0].name = TargetName::new("virginia").unwrap();
+    assert_eq!(reload(&mut drive, vec![renamed]), Ok(()), "what is published is still a target's");
+}
+
+#[test]
+fn a_policy_that_was_not_configured_at_the_start_finds_its_open_intent() {
+    let mut drive = calm(vec![policy(1, 0), policy(2, 0)]);
+    for _ in 0..2 {
+        drive.second(&[(1, [false, true])]);
+    }
+    let sent = drive.intents.iter().rfind(|i| i.policy.as_str() == "web2").cloned().unwrap();
+    assert_eq!((drive.writes.len(), &sent.outcome), (1, &None));
+    // Killed here; the next run begins without the file of this policy, and is given it later.
+    let restored = Restored { snapshots: drive.snapshots.into_values().collect(), open_intents: vec![sent.clone()] };
+    let mut next = Drive::again(vec![policy(1, 0)], restored);
+    next.published.insert("web2.example.com".into(), "192.0.1.2".into());
+    next.fences.insert("web2.example.com".into(), fence(&policy(2, 0), "a", 7));
+    next.reachable = true;
+    next.pass(65_000);
+    assert_eq!(reload(&mut next, vec![policy(1, 0), policy(2, 0)]), Ok(()));
+    next.pass(5000);
+    next.accept_from(0);
+    next.pass(5000);
+    let last = next.intents.iter().rfind(|i| i.id == sent.id).and_then(|i| i.outcome.clone());
+    assert_eq!(last, Some(IntentOutcome::Burned), "{:?}", next.transitions);
 }

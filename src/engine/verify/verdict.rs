@@ -189,6 +189,16 @@ pub(super) fn look_again(s: &Settling, p: &mut PolicyState, cx: &mut Cx) {
     let grace_over = s.is_grace_over(p, cx.now.mono);
     let Some(proof) = s.proof.as_ref().filter(|_| unsent) else { return };
     // Silence and blindness take no word back: every server agrees now, and a member answered or was never asked.
+    let blind_since = s.clocks.verdict.is_some_and(|took| cx.shared.sight.sees_since > s.accepted + took);
+    let speaks = proof.differs.is_some() || !proof.disagree.is_empty();
+    if blind_since && !speaks && contradiction(proof, p, cx, grace_over).is_none() {
+        // What failed before may have been our own blindness (ADR 0008); what a server said was not.
+        return switch::drop_unsent(
+            p,
+            cx,
+            "this controller was blind meanwhile, and nothing speaks against the move since",
+        );
+    }
     let agrees = proof.is_seen() && proof.probes.iter().any(|probe| matches!(probe.last, None | Some(Outcome::Up)));
     if agrees && contradiction(proof, p, cx, grace_over).is_none() {
         switch::drop_unsent(p, cx, switch::NO_LONGER_CONTRADICTED);

@@ -137,12 +137,14 @@ impl PolicyState {
             (None, _) => false,
         };
         let moved_unseen = news && before.is_some_and(elsewhere);
+        // There and back again: only the moves its writer counts tell of it.
+        let unseen =
+            if self.known_epoch == Epoch(0) { 0 } else { value.epoch.0.saturating_sub(self.known_epoch.0 + 1) };
+        let returned = news && !acking && unseen > 0 && value.moves > self.brakes.moves_last_hour(now.mono);
         // What was counted more than an hour before counts no more.
         if now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
             // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
             // so may be each that came in between, unseen.
-            let unseen =
-                if self.known_epoch == Epoch(0) { 0 } else { value.epoch.0.saturating_sub(self.known_epoch.0 + 1) };
             let others = unseen.min(value.moves.saturating_sub(1).into());
             if news && (value.kind.is_counted_move() || moved_unseen) {
                 (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
@@ -162,6 +164,7 @@ impl PolicyState {
             _ => {}
         }
         let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
+        let moved_unseen = moved_unseen || returned;
         let is_held = matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) || moved_unseen;
         if is_held && !seeded(Bug::BrakesPerProcess) {
             let hold_down = self.policy.failover.hold_down;
@@ -174,6 +177,9 @@ impl PolicyState {
                 // To reverse it takes failures that began after it; a target down all along must fail anew.
                 self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
             }
+        }
+        if news && (value.kind.is_counted_move() || moved_unseen) && !seeded(Bug::BrakesPerProcess) {
+            self.brakes.lock_again(now);
         }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
         // The zone lost our write, and who wrote next never saw it: the epoch is ours, or nothing automatic was

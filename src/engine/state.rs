@@ -528,3 +528,28 @@ impl PolicyState {
         names.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_page_is_due_for_what_all_reasons_took_and_each_later_one_for_its_own() {
+        let at = |secs: u64| Tick(1000 * secs);
+        let (patience, least) = (Duration::from_secs(60), Duration::from_secs(2));
+        let mut refused = Refused::new(Rule::Frozen, true, at(0));
+        refused.turn(Rule::Blind, at(50));
+        assert_eq!(refused.page_at(patience, least), None, "blindness has a page of its own");
+        refused.turn(Rule::HoldDown, at(80));
+        assert_eq!(refused.page_at(patience, least), Some(at(90)), "50 s are over, and blindness counts for nothing");
+        refused.turn(Rule::FlapBudget, at(89));
+        assert_eq!(refused.page_at(patience, least), Some(at(91)), "59 s are over; a reason of this moment is no page");
+        refused.paged();
+        assert_eq!(refused.page_at(patience, least), None, "heard of");
+        refused.turn(Rule::Locked, at(100));
+        assert_eq!(refused.page_at(patience, least), Some(at(160)), "a reason of its own, and no hurry");
+        refused.turn(Rule::FlapBudget, at(170));
+        assert_eq!(refused.page_at(patience, least), None, "heard of before");
+        assert_eq!(Refused::new(Rule::Frozen, false, at(0)).page_at(patience, least), None, "no failover waits");
+    }
+}

@@ -1,11 +1,12 @@
 //! The driver of a fleet of few policies: it answers readings and commits at once and leaves writes to the test.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use failoverd::domain::*;
 use failoverd::engine::action::{Action, ApiCall, BatchId};
-use failoverd::engine::event::{Event, Probed};
+use failoverd::engine::event::{Event, Probed, ServerAnswer};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
 use failoverd::engine::intent::{Intent, Kind};
 use failoverd::engine::journal::{PolicySnapshot, Restored, TransitionKind};
@@ -40,7 +41,12 @@ pub(super) struct Drive {
     pub(super) reachable: bool,
     /// Readings under way, while they are held back.
     pub(super) held: Option<Vec<ApiCall>>,
+    /// What a direct probe of a published address finds; `None`: it brings no answer.
+    pub(super) direct: Option<Outcome>,
 }
+
+/// The one authoritative server, where a test has one.
+pub(super) const SERVER: &str = "192.0.2.53:53";
 
 impl Drive {
     pub(super) fn new(policies: Vec<Policy>, settings: FleetSettings, mode: Mode) -> Drive {
@@ -53,23 +59,40 @@ impl Drive {
     }
 
     fn start(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool) -> Drive {
-        Drive::begin(policies, settings, mode, reachable, Restored::default())
+        Drive::begin(policies, settings, mode, reachable, Restored::default(), 0)
     }
 
     /// Another run on the disk of the last one; the provider cannot be reached yet.
     pub(super) fn again(policies: Vec<Policy>, restored: Restored) -> Drive {
-        Drive::begin(policies, settings(), Mode::Active, false, restored)
+        Drive::begin(policies, settings(), Mode::Active, false, restored, 0)
     }
 
-    fn begin(policies: Vec<Policy>, settings: FleetSettings, mode: Mode, reachable: bool, restored: Restored) -> Drive {
+    /// Killed, and another run on the same disk and zone a second later; `open` are the intents without an outcome.
+    pub(super) fn restart(self, policies: Vec<Policy>, settings: FleetSettings, open: Vec<Intent>) -> Drive {
+        let restored = Restored { snapshots: self.snapshots.into_values().collect(), open_intents: open };
+        let mut next = Drive::begin(policies, settings, Mode::Active, false, restored, self.ms + 1000);
+        (next.published, next.fences, next.reachable) = (self.published, self.fences, true);
+        next.pass(5000);
+        next
+    }
+
+    fn begin(
+        policies: Vec<Policy>,
+        settings: FleetSettings,
+        mode: Mode,
+        reachable: bool,
+        restored: Restored,
+        ms: u64,
+    ) -> Drive {
         let mut out = Vec::new();
         let records = || policies.iter().flat_map(|p| p.records.iter().map(move |name| (p, name.to_string())));
         let published = records().map(|(p, name)| (name, p.targets[0].content.to_string())).collect();
         let fences = records().map(|(p, name)| (name, fence(p, "a", 7))).collect();
-        let fleet = Fleet::new(settings, policies, mode, restored, "run1", at(0), &mut out);
+        let run = if ms == 0 { "run1" } else { "run2" };
+        let fleet = Fleet::new(settings, policies, mode, restored, run, at(ms), &mut out);
         let mut drive = Drive {
             fleet,
-            ms: 0,
+            ms,
             calls: Vec::new(),
             writes: Vec::new(),
             transitions: Vec::new(),
@@ -84,6 +107,7 @@ impl Drive {
             beside: None,
             reachable,
             held: None,
+            direct: Some(Outcome::Up),
         };
         drive.take(out);
         drive
@@ -116,9 +140,32 @@ impl Drive {
                         _ => self.answer(call),
                     }
                 }
+                Action::AskAll { policy } => self.serve(policy),
+                Action::ProbeByName { policy, target, address } => {
+                    let now = at(self.ms).mono;
+                    if let Some(outcome) = self.direct {
+                        let probe = Probed { policy, target, started: now, ended: now, outcome };
+                        self.feed(Event::ByName { policy, address, probe });
+                    }
+                }
                 _ => {}
             }
         }
+    }
+
+    /// The server answers what the zone holds.
+    fn serve(&mut self, policy: PolicyIdx) {
+        let names = self.fleet.policies().find(|(idx, _)| *idx == policy).map(|(_, p)| p.records.clone());
+        let answer = |(record, name): (u32, &RecordName)| {
+            let addresses = self.published.get(name.as_str()).and_then(|value| value.parse().ok());
+            let answer = match addresses {
+                Some(address) => DnsAnswer::Addresses { set: [address].into(), ttl: 30 },
+                None => DnsAnswer::Nothing,
+            };
+            ServerAnswer { server: SERVER.parse::<SocketAddr>().unwrap(), record, rtype: RecordType::A, answer }
+        };
+        let answers = (0u32..).zip(&names.unwrap_or_default()).map(answer).collect();
+        self.feed(Event::Answers { policy, asked: at(self.ms).mono, answers });
     }
 
     pub(super) fn answer(&mut self, call: ApiCall) {
@@ -190,7 +237,14 @@ impl Drive {
 
     /// The provider accepts write `n`; from now on the zone holds what it wrote.
     pub(super) fn accept(&mut self, n: usize) {
-        let (batch, changes) = self.writes[n].clone();
+        self.land(n);
+        let batch = self.writes[n].0;
+        self.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
+    }
+
+    /// The zone holds what write `n` wrote, and nobody was told.
+    pub(super) fn land(&mut self, n: usize) {
+        let changes = self.writes[n].1.clone();
         for change in changes.iter().filter(|c| c.op != ChangeOp::Delete) {
             let Data::Values { values, .. } = &change.data else { continue };
             match change.rtype.as_str() {
@@ -198,7 +252,6 @@ impl Drive {
                 _ => self.published.insert(change.name.to_string(), values[0].clone()),
             };
         }
-        self.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: format!("C{n}") } });
     }
 
     pub(super) fn settled(&self) -> Settled {

@@ -11,12 +11,39 @@ use failoverd::engine::zone::{ChangeOp, RefusedCode, WriteAnswer};
 
 use super::drive::*;
 
+/// At most one of a few policies may move in ten minutes.
+fn tight() -> FleetSettings {
+    let guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
+    FleetSettings { guard, ..settings() }
+}
+
+/// Two policies active in regions of their own and a third with a well target in each, so that no region is dead
+/// when one of the two fails.
+fn apart() -> Vec<Policy> {
+    let mut policies = vec![policy(1, 0), policy(2, 0), policy(3, 0)];
+    for (policy, target, region) in
+        [(0, 0, "ap-south-1"), (1, 0, "sa-east-1"), (2, 0, "ap-south-1"), (2, 1, "sa-east-1")]
+    {
+        policies[policy].targets[target].region = RegionName::new(region).unwrap();
+    }
+    policies
+}
+
+fn fleet_of(drive: &Drive) -> Vec<Policy> {
+    drive.fleet.policies().map(|(_, p)| p.clone()).collect()
+}
+
+/// A peer wrote the fence of `policy` just now: a `kind`, with `to` published.
+fn peers(drive: &mut Drive, policy: &Policy, kind: &str, to: &str) {
+    let written = format!("t={}", at(drive.ms).wall.0 / 1000);
+    let value = fence(policy, "b", 50).replace("k=adopt", &format!("k={kind}")).replace("t=1700000000", &written);
+    let value = value.replace(&format!("to={}", policy.targets[0].name), &format!("to={to}"));
+    drive.fences.insert(policy.records[0].to_string(), value);
+}
+
 /// A fleet of which at most one may move in ten minutes: two policies active in us-east-1, one in
 /// ap-south-1, with a well target of another beside it or not. The first two leave their dead region.
 fn evacuated(well_beside: bool, failback: FailbackMode) -> Drive {
-    let mut tight = settings();
-    tight.guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
-    tight.verify.name_servers = NameServers::These(Vec::new());
     let mut other = policy(3, 0);
     other.targets[0].region = RegionName::new("ap-south-1").unwrap();
     let mut policies = vec![policy(1, 0), policy(2, 0), other];
@@ -27,7 +54,7 @@ fn evacuated(well_beside: bool, failback: FailbackMode) -> Drive {
     }
     policies.iter_mut().for_each(|p| p.failback.mode = failback);
     let well: Vec<(u32, [bool; 2])> = (0u32..).take(policies.len()).map(|p| (p, [true, true])).collect();
-    let mut drive = calm_with(policies, tight);
+    let mut drive = calm_with(policies, tight());
     for _ in 0..2 {
         drive.second(&[&[(0, [false, true]), (1, [false, true])], &well[2..]].concat());
     }
@@ -165,17 +192,7 @@ fn one_who_could_not_move_anyway_freezes_nobody() {
 #[test]
 fn a_write_that_was_refused_is_no_move() {
     for refused in [true, false] {
-        let mut tight = settings();
-        tight.guard = GuardSettings { max_changed: 0.1, per: Duration::from_secs(600), floor: 1 };
-        let (mut first, mut other) = (policy(1, 0), policy(2, 0));
-        // Regions of their own with a well target beside, so that none is dead.
-        for (p, region) in [(&mut first, "ap-south-1"), (&mut other, "sa-east-1")] {
-            p.targets[0].region = RegionName::new(region).unwrap();
-        }
-        let mut beside = policy(3, 0);
-        beside.targets[0].region = RegionName::new("ap-south-1").unwrap();
-        beside.targets[1].region = RegionName::new("sa-east-1").unwrap();
-        let mut drive = calm_with(vec![first, other, beside], tight);
+        let mut drive = calm_with(apart(), tight());
         for _ in 0..2 {
             drive.second(&[(0, [false, true]), (1, [true, true]), (2, [true, true])]);
         }
@@ -194,5 +211,94 @@ fn a_write_that_was_refused_is_no_move() {
         }
         let moves = |name: &str| drive.writes.iter().filter(|(_, c)| c.iter().any(|c| c.name.as_str() == name)).count();
         assert_eq!(moves("web2.example.com"), usize::from(refused), "{:?}", drive.rules(1));
+    }
+}
+
+#[test]
+fn what_a_person_looked_at_freezes_nobody_in_the_next_run_either() {
+    for (unfrozen, freezes) in [("by nobody", 1), ("here", 0), ("elsewhere", 0)] {
+        let mut drive = evacuated(false, FailbackMode::Manual);
+        if unfrozen != "by nobody" {
+            for _ in 0..2 {
+                drive.second(&[(0, [true, true]), (1, [true, true]), (2, [false, true])]);
+            }
+            drive.accept_from(2);
+            assert!(drive.rules_frozen(2));
+        }
+        let (policies, settings) = (fleet_of(&drive), tight());
+        match unfrozen {
+            "here" => {
+                let kind = CommandKind::Unfreeze;
+                let unfreeze = Command { kind, policy: None, by: "ann".into(), reason: "it is real".into() };
+                drive.feed(Event::Command { id: 1, command: unfreeze });
+                drive.accept_from(3);
+            }
+            "elsewhere" => {
+                for (policy, to) in policies.iter().zip(["eu-west-1", "eu-west-1", "us-east-1"]) {
+                    peers(&mut drive, policy, "unfreeze", to);
+                }
+                drive.pass(310_000);
+            }
+            _ => {}
+        }
+        drive.pass(5000);
+        assert!(!drive.rules_frozen(2), "{unfrozen}: {:?}", drive.rules(2));
+        let mut next = drive.restart(policies, settings, Vec::new());
+        for up in [true, true, false, false, false] {
+            next.second(&[(0, [true, true]), (1, [true, true]), (2, [up, true])]);
+        }
+        assert_eq!(next.told(NoticeKind::FleetFrozen), freezes, "{unfrozen}: {:?}", next.rules(2));
+    }
+}
+
+#[test]
+fn a_move_counts_in_the_next_run_however_it_became_known() {
+    let ways = [
+        ("no move", false),
+        ("accepted", true),
+        ("sent, and the reply never heard", true),
+        ("a peer's", true),
+        ("of a policy configured later", true),
+    ];
+    for (way, counts) in ways {
+        let policies = apart();
+        let mut drive = calm_with(policies.clone(), tight());
+        let mut open = Vec::new();
+        match way {
+            "no move" => {}
+            "a peer's" => {
+                drive.published.insert("web1.example.com".into(), policies[0].targets[1].content.to_string());
+                peers(&mut drive, &policies[0], "failover", "eu-west-1");
+                drive.pass(310_000);
+            }
+            _ => {
+                for _ in 0..2 {
+                    drive.second(&[(0, [false, true]), (1, [true, true]), (2, [true, true])]);
+                }
+                assert_eq!(drive.writes.len(), 1);
+            }
+        }
+        if way.starts_with("sent") {
+            drive.land(0);
+            open.extend(drive.intents.last().cloned());
+        } else if !drive.writes.is_empty() {
+            drive.accept(0);
+            drive.pass(5000);
+        }
+        let later = usize::from(way.ends_with("later"));
+        let mut next = drive.restart(policies[later..].to_vec(), tight(), open);
+        if later == 1 {
+            let mut out = Vec::new();
+            assert_eq!(next.fleet.reload(policies, at(next.ms), &mut out), Ok(()));
+            next.take(out);
+        }
+        // The second policy is the first where the first one came later.
+        let (other, beside) = (1 - later as u32, 2 - later as u32);
+        for up in [true, true, false, false, false] {
+            next.second(&[(other, [up, true]), (beside, [true, true])]);
+        }
+        let moved = next.writes.iter().any(|(_, c)| c.iter().any(|c| c.name.as_str() == "web2.example.com"));
+        assert_eq!(moved, !counts, "{way}: {:?}", next.rules(other));
+        assert!(!counts || next.rules(other) == [Rule::FleetGuard], "{way}: {:?}", next.rules(other));
     }
 }

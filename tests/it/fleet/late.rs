@@ -1,6 +1,7 @@
 //! What is heard late: a process that was stopped and goes on hears outcomes of long ago first.
 
 use failoverd::domain::*;
+use failoverd::engine::action::ApiCall;
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::intent::IntentOutcome;
 use failoverd::engine::journal::Restored;
@@ -25,16 +26,26 @@ fn an_outcome_of_long_ago_moves_nothing_and_the_same_one_fresh_does() {
     }
 }
 
+/// Of two records.
+fn two() -> Policy {
+    let mut two = policy(1, 0);
+    two.records.push(RecordName::new("api1.example.com").unwrap());
+    two
+}
+
+/// A policy of two records whose reading is under way.
+fn being_read() -> Drive {
+    let mut drive = calm(vec![two()]);
+    drive.held = Some(Vec::new());
+    drive.pass(two().reconcile.as_millis() as u64);
+    drive
+}
+
 #[test]
 fn half_a_reading_that_shows_another_hand_stops_what_rests_on_the_older_one() {
     // (what is edited, moves): a person's own TXT beside the record is nobody's business.
     for (edited, moves) in [(None, 1), (Some("A"), 0), (Some("TXT"), 1)] {
-        let mut two = policy(1, 0);
-        two.records.push(RecordName::new("api1.example.com").unwrap());
-        let reconcile = two.reconcile;
-        let mut drive = calm(vec![two]);
-        drive.held = Some(Vec::new());
-        drive.pass(reconcile.as_millis() as u64);
+        let mut drive = being_read();
         match edited {
             Some("A") => drop(drive.published.insert("web1.example.com".into(), "203.0.113.9".into())),
             Some(_) => drive.beside = Some(LiveSet::values("TXT", 300, vec!["\"note\"".into()])),
@@ -47,6 +58,35 @@ fn half_a_reading_that_shows_another_hand_stops_what_rests_on_the_older_one() {
             drive.second(&[(0, [false, true])]);
         }
         assert_eq!(drive.writes.len(), moves, "edited: {edited:?}, refused by {:?}", drive.rules(0));
+    }
+}
+
+#[test]
+fn half_a_reading_that_shows_another_hand_is_finished_before_what_can_wait() {
+    // (the first of its records is not what it was, whose reading is next): the second one's request fails.
+    for (edited, next) in [(true, 0), (false, 1)] {
+        let few = FleetSettings { api: ApiBudget { rate: 2.0, burst: 4 }, ..settings() };
+        let policies = [two()].into_iter().chain((2..=8).map(|n| policy(n, 0))).collect();
+        let mut drive = calm_with(policies, few);
+        drive.held = Some(Vec::new());
+        // Stopped here until every record is to be read again.
+        drive.ms += 400_000;
+        drive.feed(Event::Wake);
+        if edited {
+            drive.published.insert("web1.example.com".into(), "203.0.113.9".into());
+        }
+        let whose = |call: &ApiCall| match call {
+            ApiCall::ReadRecord { policy, .. } => policy.0,
+            other => panic!("{other:?}"),
+        };
+        let under_way = std::mem::take(drive.held.as_mut().unwrap());
+        assert_eq!(under_way.iter().map(whose).collect::<Vec<_>>(), [0, 0], "the budget allows no more");
+        for (reachable, call) in [true, false].into_iter().zip(under_way) {
+            drive.reachable = reachable;
+            drive.answer(call);
+        }
+        drive.pass(1200);
+        assert_eq!(drive.held.as_ref().unwrap().iter().map(whose).collect::<Vec<_>>(), [next], "edited: {edited}");
     }
 }
 
@@ -117,12 +157,7 @@ fn a_disk_with_room_for_little_is_said_to_work_when_it_took_everything() {
 
 #[test]
 fn half_a_reading_holds_no_force_back() {
-    let mut two = policy(1, 0);
-    two.records.push(RecordName::new("api1.example.com").unwrap());
-    let reconcile = two.reconcile;
-    let mut drive = calm(vec![two]);
-    drive.held = Some(Vec::new());
-    drive.pass(reconcile.as_millis() as u64);
+    let mut drive = being_read();
     drive.published.insert("web1.example.com".into(), "203.0.113.9".into());
     let first = drive.held.as_mut().unwrap().remove(0);
     drive.answer(first);
@@ -183,5 +218,41 @@ fn what_an_earlier_run_was_asked_for_is_called_lost_only_where_it_does_not_stand
         let last = next.intents.iter().rfind(|i| i.id == sent.id).and_then(|i| i.outcome.clone());
         assert!(matches!(last, Some(IntentOutcome::Lost { .. })), "{last:?}");
         assert_eq!(next.told(NoticeKind::Refused), told, "{published}: {:?}", next.notices);
+    }
+}
+
+#[test]
+fn a_rollback_that_waits_is_not_sent_after_a_moment_of_blindness_when_nothing_speaks_against_the_move_since() {
+    // (blind while it waits, the direct probes go on to fail, how often it is sent)
+    for (blind, fails, sent) in [(false, false, 2), (true, false, 1), (true, true, 1)] {
+        let mut seen_from = settings();
+        seen_from.verify.name_servers = NameServers::These(vec![SERVER.parse().unwrap()]);
+        let mut drive = calm_with(vec![policy(1, 0), policy(2, 0), policy(3, 0)], seen_from);
+        let well = [(0, [true, true]), (1, [true, true]), (2, [true, true])];
+        for _ in 0..2 {
+            drive.second(&[(0, [false, true]), well[1], well[2]]);
+        }
+        drive.direct = Some(Outcome::Down(DownReason::ConnectRefused));
+        drive.second(&well);
+        drive.accept(0);
+        let mut seconds = 0;
+        while drive.writes.len() < 2 {
+            seconds += 1;
+            assert!(seconds < 60, "the move is contradicted: {:?}", drive.transitions);
+            drive.second(&well);
+        }
+        drive.direct = drive.direct.filter(|_| fails);
+        let throttled = WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() };
+        drive.feed(Event::Answered { batch: drive.writes[1].0, answer: throttled });
+        for up in [!blind, true] {
+            drive.pass(10);
+            for (policy, target) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+                drive.probe(policy, target, up);
+            }
+            assert_eq!(drive.fleet.blind().is_some(), !up);
+        }
+        assert_eq!(drive.writes.len(), 2, "it still waits");
+        drive.pass(3000);
+        assert_eq!(drive.writes.len() - 1, sent, "blind: {blind}, fails: {fails}: {:?}", drive.transitions.last());
     }
 }

@@ -22,6 +22,8 @@ const SLACK: u64 = 100;
 /// A decision is not sent later than this after the evidence that last repeated it (I6).
 const DECISION_LIFE: u64 = 30_000;
 const HOUR: u64 = 3_600_000;
+/// From one move of a policy that is locked out to the next, at least.
+const LOCKED_OUT: u64 = 300_000;
 
 /// What stood at one record and its fence.
 pub struct Before {
@@ -488,6 +490,14 @@ impl Checker {
             {
                 let text =
                     format!("{kind} {}ms after the last move, hold-down {hold_down}ms", signed - last.min(&signed));
+                return Err((Invariant::I7, text));
+            }
+            // The lock-out began after the last move, or began to wait anew with it.
+            if let Some((decided, _)) = moves.last()
+                && old.is_some_and(|v| v.mode == FenceMode::Locked)
+                && signed + slack < decided + LOCKED_OUT
+            {
+                let text = format!("{kind} while locked out, {}ms after the last move", signed - decided.min(&signed));
                 return Err((Invariant::I7, text));
             }
             let recent = moves.iter().filter(|(decided, _)| decided + HOUR > now + slack).count();

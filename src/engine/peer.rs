@@ -280,6 +280,7 @@ impl PolicyState {
         if is_move {
             let until = at + self.policy.failover.hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
+            self.brakes.lock_again(now);
         }
     }
 

@@ -32,6 +32,10 @@ pub(super) use answer::{About, answered, busy_wait};
 pub(super) const DECISION_LIFE: Duration = Duration::from_secs(30);
 /// Why a rollback is not sent after all.
 pub(super) const NO_LONGER_CONTRADICTED: &str = "what spoke against the move is gone";
+pub(super) const BLIND_MEANWHILE: &str =
+    "this controller was blind meanwhile, and nothing speaks against the move since";
+/// A rollback that only a broken store holds back is looked at again after this.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
 /// A `force` waits for the store no longer than this; its attempt in the fence is the intent (I11).
 const FORCE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -312,7 +316,7 @@ pub(super) fn not_persisted(p: &mut PolicyState, cx: &mut Cx, seq: u64) {
         write.phase = Phase::Queued { not_before: cx.now.mono };
         return;
     }
-    let why = "the state could not be written".to_owned();
+    let why = write.cancelled.clone().unwrap_or_else(|| "the state could not be written".to_owned());
     if let Some(mut write) = p.write.take() {
         write.intent.outcome = Some(IntentOutcome::NotSent { why });
         if write.intent.kind == Kind::Rollback {
@@ -406,20 +410,6 @@ pub(super) fn drop_unsent(p: &mut PolicyState, cx: &mut Cx, why: &str) {
             let kind = write.intent.kind;
             p.journal(cx, TransitionKind::Dropped, format!("{kind} not sent: {why}"));
             close(p, cx, IntentOutcome::NotSent { why: why.to_owned() });
-            if kind == Kind::Rollback {
-                // A rollback was announced; nothing decides it again.
-                let title = format!("{}: the rollback was not made", p.policy.id);
-                let id = &p.policy.id;
-                let (next, undo) = if why == NO_LONGER_CONTRADICTED {
-                    (format!("the move stands; automatic failback is off until `failoverd ack {id}`"), None)
-                } else {
-                    let undo = format!("failoverd adopt {id} --to TARGET");
-                    ("the record stays as it is; a person is needed".to_owned(), Some(undo))
-                };
-                let next = vec![next];
-                let words = Words { why: vec![why.to_owned()], next, undo, ..Words::default() };
-                p.tell(cx, NoticeKind::Refused, Severity::Critical, title, words);
-            }
         }
         _ => {}
     }
@@ -438,6 +428,7 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
     let plan = write.plan.as_ref()?;
     let kind = write.intent.kind;
     let stale = plan.fences().zip(&p.live.fences).any(|((before, _), fence)| before != fence.standing());
+    let mut waits = false;
     let why = if stale {
         Some("somebody else wrote the fence meanwhile".to_owned())
     } else if write.is_automatic() && !seeded(Bug::DeadlineNotRechecked) {
@@ -445,12 +436,17 @@ pub(super) fn send(p: &mut PolicyState, cx: &mut Cx) -> Option<(Vec<Change>, Str
         let mut found = refusals(p, cx.shared, cx.now.mono, &want, At::Wire);
         // A rollback is asked for by the contradiction, not by a doubt about the active target.
         found.retain(|r| kind != Kind::Rollback || !matches!(r.rule, Rule::NoSight));
+        // Nothing decides it again; the disk may be about to work.
+        waits = kind == Kind::Rollback && !found.is_empty() && found.iter().all(|r| r.rule == Rule::StoreFailed);
         found.into_iter().next().map(|r| r.text)
     } else {
         None
     };
     if let Some(why) = why {
-        drop_unsent(p, cx, &why);
+        match &mut p.write {
+            Some(write) if waits => write.phase = Phase::Queued { not_before: cx.now.mono + STORE_PATIENCE },
+            _ => drop_unsent(p, cx, &why),
+        }
         return None;
     }
     let changes = plan.changes();
@@ -543,36 +539,58 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
         write.intent.outcome = Some(outcome);
         p.record_intent(cx, &write.intent);
         p.dirty = true;
-        planned::not_written(p, cx, &write.intent);
+        // Another's write replaced its fence, and what it was to publish is published: it may have stood before.
+        let lost = matches!(write.intent.outcome, Some(IntentOutcome::Lost { .. }));
+        let stands = lost && write.to.is_some() && write.to.as_ref() == p.published();
+        if stands && write.intent.kind == Kind::Switch {
+            planned::written(p, cx, write.from.as_ref(), write.to.as_ref());
+        } else {
+            planned::not_written(p, cx, &write.intent);
+        }
         p.hand_failed(&write.intent);
         rehearse::closed(p, cx, &write.intent, None);
-        let given_up = matches!(write.intent.outcome, Some(IntentOutcome::NotSent { .. }));
-        if write.plan.is_none() || write.intent.kind == Kind::Rollback && !given_up {
-            not_made(p, cx, &write);
+        let was_asked = matches!(write.intent.kind, Kind::Switch | Kind::Force);
+        match write.intent.kind {
+            Kind::Rollback | Kind::Switch if stands => overwritten(p, cx, &write),
+            Kind::Rollback => not_made(p, cx, &write),
+            _ if was_asked && write.plan.is_none() && !stands => not_made(p, cx, &write),
+            _ => {}
         }
     }
+}
+
+/// It is published, and nothing proves it any more.
+fn overwritten(p: &mut PolicyState, cx: &mut Cx, write: &Writing) {
+    let (kind, id) = (write.intent.kind, &p.policy.id);
+    let next = vec![format!("nothing of it was proven: look yourself, then `failoverd ack {id}`")];
+    let words = Words { why: vec![planned::why_not(&write.intent)], next, ..Words::default() };
+    let title = format!("{id}: the {kind} stands, under another write's fence");
+    p.tell(cx, NoticeKind::MoveUnverified, Severity::Warning, title, words);
 }
 
 /// It was announced, or a person asked an earlier run for it, and nothing decides it again.
 fn not_made(p: &mut PolicyState, cx: &mut Cx, write: &Writing) {
     let (kind, id) = (write.intent.kind, &p.policy.id);
+    let why = planned::why_not(&write.intent);
     let (severity, next, undo) = match kind {
+        Kind::Rollback if why == NO_LONGER_CONTRADICTED || why == BLIND_MEANWHILE => {
+            let next = format!("the move stands; automatic failback is off until `failoverd ack {id}`");
+            (Severity::Critical, next, None)
+        }
         Kind::Rollback => {
             let undo = format!("failoverd adopt {id} --to TARGET");
-            (Severity::Critical, "the record stays as it is; a person is needed", Some(undo))
+            (Severity::Critical, "the record stays as it is; a person is needed".to_owned(), Some(undo))
         }
-        Kind::Switch | Kind::Force => (Severity::Warning, "type it again if it is still wanted", None),
-        _ => return,
+        _ => (Severity::Warning, "type it again if it is still wanted".to_owned(), None),
     };
     let when = if write.plan.is_none() { " begun before a restart" } else { "" };
     let (title, next) = match write.intent.outcome {
-        // It may have stood before the other.
-        Some(IntentOutcome::Lost { .. }) if write.to.is_some() && write.to.as_ref() == p.published() => return,
         Some(IntentOutcome::Lost { .. }) => {
-            (format!("{id}: another write stands where the {kind}{when} was to"), "look at what stands now")
+            let title = format!("{id}: another write stands where the {kind}{when} was to");
+            (title, "look at what stands now".to_owned())
         }
         _ => (format!("{id}: the {kind}{when} was not made"), next),
     };
-    let words = Words { why: vec![planned::why_not(&write.intent)], next: vec![next.to_owned()], undo, moved: None };
+    let words = Words { why: vec![why], next: vec![next], undo, moved: None };
     p.tell(cx, NoticeKind::Refused, severity, title, words);
 }

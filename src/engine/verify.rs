@@ -40,7 +40,18 @@ pub(super) struct Settling {
     /// The write that is to undo it.
     rollback: Option<IntentId>,
     proof: Option<Proof>,
+    /// What its verdict rests on, when that is a contradiction.
+    blamed_by: Option<Blame>,
     clocks: Clocks,
+}
+
+/// Where a contradiction comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// Direct probes, which our own blindness may have failed.
+    Probes,
+    /// What servers answered or the zone holds.
+    Answers,
 }
 
 enum Sync {
@@ -162,6 +173,7 @@ impl Settling {
             outcome_given: false,
             rollback: None,
             proof,
+            blamed_by: None,
             clocks: Clocks {
                 confirmed: write.confirmed,
                 accepted: Some(now.since(write.decided)),

@@ -11,6 +11,7 @@ use super::super::journal::{JournalEntry, TransitionKind};
 use super::super::notice::{NoticeKind, Severity};
 use super::super::switch;
 use super::Fleet;
+use super::reload::LeftOut;
 
 /// How often a broken store is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(10);
@@ -24,13 +25,16 @@ impl Fleet {
         }
         for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
             // A newer word about it is on its way. One that could not be made durable and was given up never existed.
-            let newer = self.shared.unsaved.values().flatten().any(|later| later.id == intent.id);
+            // A full queue refuses at once what is younger than all it holds.
+            let newer =
+                self.shared.unsaved.range(seq..).flat_map(|(_, later)| later).any(|later| later.id == intent.id);
             if !newer && (intent.outcome.is_some() || self.states().any(|(_, p)| p.is_under_way(&intent.id))) {
                 self.shared.missed.insert(intent.id.clone(), intent);
             }
         }
         self.store_retry = Some(now.mono + STORE_RETRY);
-        self.store_trial = self.store_trial.filter(|trial| *trial != seq);
+        // What was refused now is in no trial under way.
+        self.store_trial = None;
         if self.shared.store_broken.replace(error.clone()).is_none() {
             let next = "no automatic write until it works; probing goes on";
             let notice = (NoticeKind::StoreTrouble, Severity::Critical, "the state cannot be written", next);
@@ -41,9 +45,7 @@ impl Fleet {
     /// An entry is on the disk.
     pub(super) fn persisted(&mut self, now: Now, out: &mut Vec<Action>, seq: u64) {
         self.answer_kept(out, seq);
-        for intent in self.shared.unsaved.remove(&seq).unwrap_or_default() {
-            self.shared.missed.remove(&intent.id);
-        }
+        self.shared.unsaved.remove(&seq);
         let is_broken = self.shared.store_broken.is_some();
         if is_broken && self.store_trial.is_none() {
             // A small entry may get through where a large one does not, and what was refused is on no disk yet.
@@ -77,12 +79,15 @@ impl Fleet {
     pub(super) fn retry_store(&mut self, now: Now, out: &mut Vec<Action>) {
         if self.shared.store_broken.is_some() && self.store_retry.is_some_and(|at| at <= now.mono) {
             self.store_retry = Some(now.mono + STORE_RETRY);
-            self.persist_all(now, out);
+            if self.store_trial.is_none() {
+                self.persist_all(now, out);
+            }
         }
     }
 
     fn persist_all(&mut self, now: Now, out: &mut Vec<Action>) {
-        let snapshots = self.states().map(|(_, p)| p.snapshot(now)).collect();
+        let gone = self.left_out.iter().filter_map(LeftOut::unsaved).cloned();
+        let snapshots = self.states().map(|(_, p)| p.snapshot(now)).chain(gone).collect();
         let entry = JournalEntry { snapshots, intents: self.missed(), ..JournalEntry::default() };
         self.store_trial = Some(self.persist(out, entry));
     }

@@ -35,6 +35,11 @@ impl LeftOut {
         LeftOut { snapshot: old.snapshot(now), running, open: Vec::new() }
     }
 
+    /// What a disk that was broken when it was replaced may have missed.
+    pub fn unsaved(&self) -> Option<&PolicySnapshot> {
+        self.running.as_ref().map(|_| &self.snapshot)
+    }
+
     /// `p` took its place.
     fn back_in(self, p: &mut PolicyState, sight: &mut Sight, now: Now) {
         let Some((seen, brakes, hands)) = self.running else { return };

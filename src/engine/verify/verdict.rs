@@ -9,7 +9,7 @@ use super::super::journal::TransitionKind;
 use super::super::notice::{NoticeKind, Severity};
 use super::super::state::{Cx, PolicyState, Urgency, Words};
 use super::super::switch::{self, Writing};
-use super::{FRESH_READING, MemberProbe, Proof, ProvenBy, Settling, Sync, Verdict, proven_by, undo};
+use super::{Blame, FRESH_READING, MemberProbe, Proof, ProvenBy, Settling, Sync, Verdict, proven_by, undo};
 
 pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
     let now = cx.now.mono;
@@ -38,7 +38,8 @@ pub(super) fn judge(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx) {
             format!("all {} authoritative servers", proof.servers)
         };
         Some(Verdict::Proven(format!("{sync_text}; {servers} as seen from here; probe of {} up", probed.join(", "))))
-    } else if let Some(text) = contradiction(proof, p, cx, grace_over) {
+    } else if let Some((blame, text)) = contradiction(proof, p, cx, grace_over) {
+        s.blamed_by = Some(blame);
         // A peer's newer write would look the same: what stands is read before anything is blamed.
         let read_since = p.live.read_at.is_some_and(|at| at > s.accepted && now.since(at) < FRESH_READING);
         if !read_since && now.since(s.accepted) < timeout {
@@ -79,7 +80,7 @@ fn probed_text(p: &PolicyState, probe: &MemberProbe) -> String {
 }
 
 /// What speaks against the move, while we see.
-fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> Option<String> {
+fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> Option<(Blame, String)> {
     let sight = &cx.shared.sight;
     let while_seeing = |probe: &MemberProbe| {
         let region = p.region_of(probe.target);
@@ -95,13 +96,14 @@ fn contradiction(proof: &Proof, p: &PolicyState, cx: &Cx, grace_over: bool) -> O
         && sight.blind.is_none()
     {
         let reason = probe.last.map(|o| o.to_string()).unwrap_or_default();
-        return Some(format!("{} direct probes of {} failed: {reason}", probe.failures, p.names_text(&proof.to)));
+        let text = format!("{} direct probes of {} failed: {reason}", probe.failures, p.names_text(&proof.to));
+        return Some((Blame::Probes, text));
     }
     if let Some(what) = proof.differs.as_ref().filter(|_| grace_over) {
-        return Some(format!("after INSYNC and 2 x TTL the zone publishes {what}"));
+        return Some((Blame::Answers, format!("after INSYNC and 2 x TTL the zone publishes {what}")));
     }
     let (server, answer) = proof.disagree.first().filter(|_| grace_over)?;
-    Some(format!("after INSYNC and 2 x TTL {server} still answers {answer}"))
+    Some((Blame::Answers, format!("after INSYNC and 2 x TTL {server} still answers {answer}")))
 }
 
 fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict) {
@@ -190,14 +192,9 @@ pub(super) fn look_again(s: &Settling, p: &mut PolicyState, cx: &mut Cx) {
     let Some(proof) = s.proof.as_ref().filter(|_| unsent) else { return };
     // Silence and blindness take no word back: every server agrees now, and a member answered or was never asked.
     let blind_since = s.clocks.verdict.is_some_and(|took| cx.shared.sight.sees_since > s.accepted + took);
-    let speaks = proof.differs.is_some() || !proof.disagree.is_empty();
-    if blind_since && !speaks && contradiction(proof, p, cx, grace_over).is_none() {
+    if blind_since && s.blamed_by == Some(Blame::Probes) && contradiction(proof, p, cx, grace_over).is_none() {
         // What failed before may have been our own blindness (ADR 0008); what a server said was not.
-        return switch::drop_unsent(
-            p,
-            cx,
-            "this controller was blind meanwhile, and nothing speaks against the move since",
-        );
+        return switch::drop_unsent(p, cx, switch::BLIND_MEANWHILE);
     }
     let agrees = proof.is_seen() && proof.probes.iter().any(|probe| matches!(probe.last, None | Some(Outcome::Up)));
     if agrees && contradiction(proof, p, cx, grace_over).is_none() {

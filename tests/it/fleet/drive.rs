@@ -10,7 +10,7 @@ use failoverd::engine::event::{Event, Probed, ServerAnswer};
 use failoverd::engine::fence::{FENCE_TTL, FenceKind, FenceMode, FenceValue, quote};
 use failoverd::engine::intent::{Intent, Kind};
 use failoverd::engine::journal::{PolicySnapshot, Restored, TransitionKind};
-use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::notice::{Notice, NoticeKind};
 use failoverd::engine::report::{Rule, Settled};
 use failoverd::engine::zone::*;
 use failoverd::engine::{Fleet, Mode, next_deadline, report, step};
@@ -43,6 +43,27 @@ pub(super) struct Drive {
     pub(super) held: Option<Vec<ApiCall>>,
     /// What a direct probe of a published address finds; `None`: it brings no answer.
     pub(super) direct: Option<Outcome>,
+    pub(super) server: Server,
+    /// How often all servers were asked.
+    pub(super) rounds: u32,
+    /// Entries that wait for the disk, while the test answers for it.
+    pub(super) queue: Option<Vec<Entry>>,
+}
+
+/// What the disk is asked to keep.
+pub(super) struct Entry {
+    seq: u64,
+    pub(super) snapshots: Vec<PolicySnapshot>,
+    pub(super) intents: Vec<Intent>,
+}
+
+/// What the one authoritative server answers.
+pub(super) enum Server {
+    /// What the zone holds.
+    Fine,
+    /// This address, whatever the zone holds.
+    Stale(String),
+    Silent,
 }
 
 /// The one authoritative server, where a test has one.
@@ -108,6 +129,9 @@ impl Drive {
             reachable,
             held: None,
             direct: Some(Outcome::Up),
+            server: Server::Fine,
+            rounds: 0,
+            queue: None,
         };
         drive.take(out);
         drive
@@ -124,13 +148,13 @@ impl Drive {
             match action {
                 Action::Persist { seq, entry } => {
                     self.transitions.extend(entry.transitions.into_iter().map(|t| (t.kind, t.text)));
-                    self.notices.extend(entry.notices.into_iter().map(|n| (n.kind, n.title)));
-                    self.intents.extend(entry.intents);
-                    if self.disk_full || self.disk_small && !entry.snapshots.is_empty() {
-                        self.feed(Event::StoreFailed { seq, error: "disk full".into() });
-                    } else {
-                        self.snapshots.extend(entry.snapshots.into_iter().map(|s| (s.policy.clone(), s)));
-                        self.feed(Event::Persisted { seq });
+                    let words = |n: Notice| (n.kind, [&[n.title], &n.why[..], &n.next[..]].concat().join("; "));
+                    self.notices.extend(entry.notices.into_iter().map(words));
+                    self.intents.extend(entry.intents.clone());
+                    let fits = !(self.disk_full || self.disk_small && !entry.snapshots.is_empty());
+                    match &mut self.queue {
+                        Some(queue) => queue.push(Entry { seq, snapshots: entry.snapshots, intents: entry.intents }),
+                        None => self.disk_says(fits, Entry { seq, snapshots: entry.snapshots, intents: entry.intents }),
                     }
                 }
                 Action::Call(call) => {
@@ -153,14 +177,32 @@ impl Drive {
         }
     }
 
-    /// The server answers what the zone holds.
+    /// The disk took an entry, or refused it.
+    pub(super) fn disk_says(&mut self, kept: bool, entry: Entry) {
+        let seq = entry.seq;
+        if kept {
+            self.snapshots.extend(entry.snapshots.into_iter().map(|s| (s.policy.clone(), s)));
+            self.feed(Event::Persisted { seq });
+        } else {
+            self.feed(Event::StoreFailed { seq, error: "disk full".into() });
+        }
+    }
+
+    /// The oldest entry that waits for the disk.
+    pub(super) fn waiting(&mut self) -> Entry {
+        self.queue.as_mut().unwrap().remove(0)
+    }
+
+    /// The server answers what the zone holds, or what the test says.
     fn serve(&mut self, policy: PolicyIdx) {
+        self.rounds += 1;
         let names = self.fleet.policies().find(|(idx, _)| *idx == policy).map(|(_, p)| p.records.clone());
         let answer = |(record, name): (u32, &RecordName)| {
-            let addresses = self.published.get(name.as_str()).and_then(|value| value.parse().ok());
-            let answer = match addresses {
-                Some(address) => DnsAnswer::Addresses { set: [address].into(), ttl: 30 },
-                None => DnsAnswer::Nothing,
+            let addresses = |value: &String| DnsAnswer::Addresses { set: [value.parse().unwrap()].into(), ttl: 30 };
+            let answer = match &self.server {
+                Server::Fine => self.published.get(name.as_str()).map_or(DnsAnswer::Nothing, addresses),
+                Server::Stale(value) => addresses(value),
+                Server::Silent => DnsAnswer::Failed("no answer".into()),
             };
             ServerAnswer { server: SERVER.parse::<SocketAddr>().unwrap(), record, rtype: RecordType::A, answer }
         };

@@ -4,8 +4,8 @@ use failoverd::domain::*;
 use failoverd::engine::action::ApiCall;
 use failoverd::engine::event::{Command, CommandKind, Event, Probed};
 use failoverd::engine::intent::IntentOutcome;
-use failoverd::engine::journal::Restored;
 use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::report;
 use failoverd::engine::zone::{LiveSet, RefusedCode, WriteAnswer};
 
 use super::drive::*;
@@ -197,9 +197,11 @@ fn a_disk_that_works_again_is_not_told_what_an_intent_was_before_its_outcome() {
 }
 
 #[test]
-fn what_an_earlier_run_was_asked_for_is_called_lost_only_where_it_does_not_stand() {
-    // (what the record publishes when the next run reads it, what that run tells)
-    for (published, told) in [("192.0.2.1", 0), ("192.0.1.1", 1)] {
+fn a_switch_under_the_fence_of_another_stands_where_its_target_is_published() {
+    // (killed before the answer, what the record publishes when it is read, whether the switch stands)
+    for (killed, published, stands) in
+        [(true, "192.0.2.1", true), (true, "192.0.1.1", false), (false, "192.0.2.1", true), (false, "192.0.1.1", false)]
+    {
         let mut drive = calm(vec![policy(1, 0)]);
         let kind = CommandKind::Switch { to: Members::one(TargetIdx(1)), drain: std::time::Duration::ZERO };
         let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "patch".into() };
@@ -208,51 +210,21 @@ fn what_an_earlier_run_was_asked_for_is_called_lost_only_where_it_does_not_stand
         drive.second(&[(0, [true, true])]);
         let sent = drive.intents.last().cloned().unwrap();
         assert_eq!((drive.writes.len(), &sent.outcome), (1, &None));
-        // Killed here; a peer writes the fence once more before the next run reads it.
-        let snapshots = drive.snapshots.into_values().collect();
-        let mut next = Drive::again(vec![policy(1, 0)], Restored { snapshots, open_intents: vec![sent.clone()] });
-        next.published.insert("web1.example.com".into(), published.into());
-        next.fences.insert("web1.example.com".into(), fence(&policy(1, 0), "b", sent.epoch.0 + 1));
-        next.reachable = true;
-        next.pass(310_000);
-        let last = next.intents.iter().rfind(|i| i.id == sent.id).and_then(|i| i.outcome.clone());
+        // A peer writes the fence once more before it is read here.
+        drive.published.insert("web1.example.com".into(), published.into());
+        drive.fences.insert("web1.example.com".into(), fence(&policy(1, 0), "b", sent.epoch.0 + 1));
+        if killed {
+            drive = drive.restart(vec![policy(1, 0)], settings(), vec![sent.clone()]);
+        } else {
+            let batch = drive.writes[0].0;
+            drive.feed(Event::Answered { batch, answer: WriteAnswer::Ambiguous("timeout".into()) });
+        }
+        drive.pass(20_000);
+        let last = drive.intents.iter().rfind(|i| i.id == sent.id).and_then(|i| i.outcome.clone());
         assert!(matches!(last, Some(IntentOutcome::Lost { .. })), "{last:?}");
-        assert_eq!(next.told(NoticeKind::Refused), told, "{published}: {:?}", next.notices);
-    }
-}
-
-#[test]
-fn a_rollback_that_waits_is_not_sent_after_a_moment_of_blindness_when_nothing_speaks_against_the_move_since() {
-    // (blind while it waits, the direct probes go on to fail, how often it is sent)
-    for (blind, fails, sent) in [(false, false, 2), (true, false, 1), (true, true, 1)] {
-        let mut seen_from = settings();
-        seen_from.verify.name_servers = NameServers::These(vec![SERVER.parse().unwrap()]);
-        let mut drive = calm_with(vec![policy(1, 0), policy(2, 0), policy(3, 0)], seen_from);
-        let well = [(0, [true, true]), (1, [true, true]), (2, [true, true])];
-        for _ in 0..2 {
-            drive.second(&[(0, [false, true]), well[1], well[2]]);
-        }
-        drive.direct = Some(Outcome::Down(DownReason::ConnectRefused));
-        drive.second(&well);
-        drive.accept(0);
-        let mut seconds = 0;
-        while drive.writes.len() < 2 {
-            seconds += 1;
-            assert!(seconds < 60, "the move is contradicted: {:?}", drive.transitions);
-            drive.second(&well);
-        }
-        drive.direct = drive.direct.filter(|_| fails);
-        let throttled = WriteAnswer::Refused { code: RefusedCode::Throttled, message: "Rate exceeded".into() };
-        drive.feed(Event::Answered { batch: drive.writes[1].0, answer: throttled });
-        for up in [!blind, true] {
-            drive.pass(10);
-            for (policy, target) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
-                drive.probe(policy, target, up);
-            }
-            assert_eq!(drive.fleet.blind().is_some(), !up);
-        }
-        assert_eq!(drive.writes.len(), 2, "it still waits");
-        drive.pass(3000);
-        assert_eq!(drive.writes.len() - 1, sent, "blind: {blind}, fails: {fails}: {:?}", drive.transitions.last());
+        let told = (drive.told(NoticeKind::Refused), drive.told(NoticeKind::MoveUnverified));
+        assert_eq!(told, (usize::from(!stands), usize::from(stands)), "{killed}, {published}: {:?}", drive.notices);
+        let brakes = report(&drive.fleet, PolicyIdx(0), at(drive.ms)).unwrap().brakes;
+        assert_eq!(brakes.failback_blocked, stands, "a person's switch is not undone by itself");
     }
 }

@@ -1,5 +1,6 @@
 //! Many policies in one fleet.
 
+mod disk;
 mod drive;
 mod expiry;
 mod guard;
@@ -8,5 +9,6 @@ mod mass;
 mod pass;
 mod passes;
 mod reload;
+mod rollback;
 mod tonight;
 mod turn;

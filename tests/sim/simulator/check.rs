@@ -85,6 +85,8 @@ pub struct Seen {
     pub is_blind: bool,
     /// Direct probes of the published address since the last accepted write.
     pub by_name: Vec<BTreeMap<TargetIdx, ByName>>,
+    /// What was heard before a newer write of its own, which it may not know to be applied.
+    pub before: Vec<Option<Earlier>>,
     /// When the change of the last write was told to be INSYNC.
     pub insync: Vec<Option<u64>>,
     /// Intents whose change was told to be INSYNC.
@@ -111,6 +113,13 @@ pub struct Seen {
 pub struct ByName {
     pub failures: Vec<Tick>,
     pub is_up: bool,
+}
+
+pub struct Earlier {
+    /// Of the newer write.
+    pub epoch: Epoch,
+    pub asked: Option<Asked>,
+    pub by_name: BTreeMap<TargetIdx, ByName>,
 }
 
 impl Seen {
@@ -226,6 +235,7 @@ impl Checker {
             reads: policies.iter().map(|p| vec![None; p.records.len()]).collect(),
             first_read: vec![None; policies.len()],
             asked: vec![None; policies.len()],
+            before: policies.iter().map(|_| None).collect(),
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
             kept: frozen.clone(),
@@ -527,15 +537,17 @@ impl Checker {
             {
                 return Err((Invariant::I9, format!("{}: says INSYNC of a pending change", notice.title)));
             }
+            let before = seen.before[n].as_ref().filter(|before| moved.epoch < before.epoch);
             if why.contains("authoritative server") {
-                let all = seen.asked[n].as_ref().and_then(|a| a.all.as_ref());
-                if all != wanted.as_ref() {
+                let asked = seen.asked[n].iter().chain(before.and_then(|b| b.asked.as_ref()));
+                if !asked.into_iter().any(|a| a.all == wanted) {
                     let text = format!("{}: says every server, whose last word was {:?}", notice.title, seen.asked[n]);
                     return Err((Invariant::I9, text));
                 }
             }
             let to = |t: &TargetIdx| moved.to.targets.contains(&self.policies[n].targets[t.index()].name);
-            let is_up = |t: TargetIdx| seen.by_name[n].get(&t).is_some_and(|one| one.is_up);
+            let probes = |t: TargetIdx| seen.by_name[n].get(&t).or_else(|| before?.by_name.get(&t));
+            let is_up = |t: TargetIdx| probes(t).is_some_and(|one| one.is_up);
             if why.contains("probe of") && !self.policies[n].indices().filter(to).all(is_up) {
                 return Err((Invariant::I9, format!("{}: says a probe that was not up", notice.title)));
             }

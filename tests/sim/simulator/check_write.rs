@@ -11,7 +11,7 @@ use failoverd::engine::fence::{FenceKind, FenceMode, FenceValue, unquote};
 use failoverd::engine::intent::{Intent, IntentId, Kind};
 use failoverd::engine::zone::{Change, ChangeOp, LiveSet};
 
-use super::check::{Checker, Heard, Invariant, Seen, Stood, Verdict};
+use super::check::{Checker, Earlier, Heard, Invariant, Seen, Stood, Verdict};
 use super::instance::Instance;
 use super::scene::Scene;
 use super::troubles::sets_of;
@@ -402,9 +402,11 @@ impl Checker {
             for (i, seen) in self.seen.iter_mut().enumerate().filter(|_| kind.publishes()) {
                 // Another's change says nothing of when ours became INSYNC, nor of what was answered since ours.
                 if writer == Some(i) {
-                    seen.by_name.get_mut(n).into_iter().for_each(BTreeMap::clear);
+                    let (asked, by_name) = (seen.asked[n].take(), std::mem::take(&mut seen.by_name[n]));
+                    if record == 0 {
+                        seen.before[n] = Some(Earlier { epoch: value.epoch, asked, by_name });
+                    }
                     seen.insync[n] = None;
-                    seen.asked[n] = None;
                 }
             }
         }

@@ -260,7 +260,10 @@ impl PolicyState {
         if self.doubt.as_ref().is_none_or(|d| d.since <= cx.shared.sight.sees_since)
             && self.published().is_none_or(|m| m.contains(target))
         {
-            self.doubt = Some(Doubt { target, since: cx.now.mono, since_wall: cx.now.wall });
+            // One that only a failure of the blind time brought is as old as our sight: what counts begins it anew.
+            let counts = self.health_of(target).is_some_and(|h| h.seen_failing().0 > 0);
+            let since = if counts { cx.now.mono } else { cx.shared.sight.sees_since };
+            self.doubt = Some(Doubt { target, since, since_wall: cx.now.wall });
             // What proved sight and destination for a failback is older than this doubt.
             self.proof = None;
             self.begin_proof(cx.now.mono);

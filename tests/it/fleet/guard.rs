@@ -224,6 +224,8 @@ fn what_a_person_looked_at_freezes_nobody_in_the_next_run_either() {
             }
             drive.accept_from(2);
             assert!(drive.rules_frozen(2));
+            // Well again before anybody looks, so that the unfreeze moves nothing.
+            drive.second(&[(0, [true, true]), (1, [true, true]), (2, [true, true])]);
         }
         let (policies, settings) = (fleet_of(&drive), tight());
         match unfrozen {

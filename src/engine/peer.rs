@@ -55,6 +55,7 @@ impl PolicyState {
         self.precondition_failures = 0;
         let is_peer = value.instance != cx.shared.settings.instance;
         let news = value.epoch > self.known_epoch;
+        let (was_locked, mut moved) = (self.brakes.locked.is_some(), false);
         if value.epoch >= self.known_epoch {
             // Also at an epoch that is known: what the zone lost may have made room for an old request.
             let after = seen.at.filter(|_| !first);
@@ -64,12 +65,17 @@ impl PolicyState {
             let froze = value.mode == FenceMode::Frozen && unseen;
             let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
-            self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
+            moved = self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
             self.take_direction(&value, before.as_ref().filter(|_| !first), news);
         } else if self.asked(&Asked::Ack).is_none() && !seeded(Bug::BrakesPerProcess) {
             // A zone rolled back outside our control, or a fence begun anew by an instance that knew nothing:
             // who may move the record is known better here, but the moves it counts were made.
             self.take_moves(cx.now, &value);
+            moved = value.kind.is_counted_move();
+        }
+        // The first reading of a run may show what the last one knew: each restart would put the next move off.
+        if was_locked && moved && (news || seen.at.is_some()) {
+            self.brakes.lock_again(cx.now);
         }
         self.known_epoch = self.known_epoch.max(value.epoch);
         self.dirty = true;
@@ -111,7 +117,7 @@ impl PolicyState {
         }
     }
 
-    /// `after`: written after this, whatever the writer's clock says.
+    /// `after`: written after this, whatever the writer's clock says. Whether it tells of an automatic move.
     fn take_brakes(
         &mut self,
         cx: &mut Cx,
@@ -120,7 +126,7 @@ impl PolicyState {
         news: bool,
         before: Option<&Members>,
         after: Option<Tick>,
-    ) {
+    ) -> bool {
         let now = cx.now;
         let age = now.wall.since(value.written);
         let at = (now.mono - age).max(after.unwrap_or_default());
@@ -178,9 +184,6 @@ impl PolicyState {
                 self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
             }
         }
-        if news && (value.kind.is_counted_move() || moved_unseen) && !seeded(Bug::BrakesPerProcess) {
-            self.brakes.lock_again(now);
-        }
         let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
         // The zone lost our write, and who wrote next never saw it: the epoch is ours, or nothing automatic was
         // free to follow it.
@@ -231,6 +234,7 @@ impl PolicyState {
             FenceKind::Known(Kind::Failback) if news && is_peer => self.brakes.failback_blocked = false,
             _ => {}
         }
+        !seeded(Bug::BrakesPerProcess) && (value.kind.is_counted_move() || moved_unseen)
     }
 
     /// A freeze that a fence of ours carries holds here too.
@@ -280,7 +284,6 @@ impl PolicyState {
         if is_move {
             let until = at + self.policy.failover.hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
-            self.brakes.lock_again(now);
         }
     }
 

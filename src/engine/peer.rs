@@ -60,8 +60,10 @@ impl PolicyState {
             // Also at an epoch that is known: what the zone lost may have made room for an old request.
             let after = seen.at.filter(|_| !first);
             // Every freeze is written as one, also where the fence says frozen already; another write of who
-            // froze may carry it before. Before the first reading of a run nobody here saw what was lifted.
-            let unseen = if first || seen.at.is_none() { news && is_peer } else { !seen.frozen };
+            // froze may carry it before. Before the first reading of a run, and where writes between were not seen,
+            // nobody here saw what was lifted.
+            let skipped = value.epoch > self.known_epoch.next();
+            let unseen = if first || seen.at.is_none() { news && is_peer } else { !seen.frozen || skipped };
             let froze = value.mode == FenceMode::Frozen && unseen;
             let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);

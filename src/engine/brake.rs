@@ -38,6 +38,8 @@ pub(super) struct Brakes {
     repairs: Vec<Tick>,
     pub failback_blocked: bool,
     pub unverified: bool,
+    /// When a person was last called for one of these two: what was acknowledged before does not answer it.
+    pub called: Option<Now>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl Brakes {
             repairs: snapshot.repairs.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             failback_blocked: snapshot.failback_blocked,
             unverified: snapshot.unverified,
+            called: None,
         }
     }
 
@@ -165,6 +168,13 @@ impl Brakes {
                 since: now.mono,
                 hold_down: (lock.hold_down * 2).min(LAST_LOCK_HOLD_DOWN),
             };
+        }
+    }
+
+    /// Another instance locked the record out just now: the wait begins with it.
+    pub fn lock_anew(&mut self, now: Now) {
+        if let Some(lock) = &mut self.locked {
+            (lock.since, lock.since_wall) = (now.mono, now.wall);
         }
     }
 

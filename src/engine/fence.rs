@@ -284,6 +284,13 @@ impl Fence {
         }
     }
 
+    /// The freeze of our cluster that can still be read in a spoiled one.
+    pub fn frozen_in_damage(&self) -> Option<FenceValue> {
+        let Fence::Unusable { damage: Damage::Spoiled { raw, .. }, .. } = self else { return None };
+        let mut values = raw.values.iter().filter_map(|v| FenceValue::parse(&unquote(v)?).ok());
+        values.find(|v| v.mode == FenceMode::Frozen)
+    }
+
     /// Its value, whoever wrote it.
     pub fn value(&self) -> Option<&FenceValue> {
         match self {

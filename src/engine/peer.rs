@@ -45,6 +45,10 @@ impl PolicyState {
         let fences = self.policy.records.iter().zip(&self.live.fences);
         self.fenced.extend(fences.filter(|(_, f)| f.of_cluster(cluster).is_some()).map(|(name, _)| name.clone()));
         let newest = self.live.fences.iter().filter_map(|f| f.of_cluster(cluster)).max_by_key(|v| v.epoch).cloned();
+        if newest.is_none() && self.asked(&Asked::Unfreeze).is_none() {
+            // Whoever makes a spoiled fence good must not lift what it says.
+            self.frozen_through_the_fence();
+        }
         let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
         if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
             return;
@@ -119,7 +123,7 @@ impl PolicyState {
         }
     }
 
-    /// `after`: written after this, whatever the writer's clock says. Whether it tells of an automatic move.
+    /// `after`: written after this, whatever the writer's clock says. Returns whether an automatic move is told of.
     fn take_brakes(
         &mut self,
         cx: &mut Cx,
@@ -218,6 +222,9 @@ impl PolicyState {
             FenceMode::Locked if !acking => {
                 self.brakes.lock(now);
                 self.brakes.lock_is_news = false;
+                if is_peer && fresh(Kind::Lock) {
+                    self.brakes.lock_anew(now);
+                }
             }
             // A lock-out that the fence does not carry yet outlives any write but a person's ack.
             FenceMode::Auto if !self.brakes.lock_is_news || fresh(Kind::Ack) => {
@@ -227,6 +234,10 @@ impl PolicyState {
             _ => {}
         }
         match value.kind {
+            // Written after a reading that is younger than the call, or by the clocks.
+            FenceKind::Known(Kind::Ack)
+                if self.brakes.called.is_some_and(|c| after.is_none_or(|at| at < c.mono) && value.written < c.wall) => {
+            }
             FenceKind::Known(Kind::Ack) => {
                 self.brakes.failback_blocked = false;
                 self.brakes.unverified = false;
@@ -242,7 +253,8 @@ impl PolicyState {
     /// A freeze that a fence of ours carries holds here too.
     pub(super) fn frozen_through_the_fence(&mut self) {
         let frozen = |f: &Fence| f.ours().map(|(v, _)| v).filter(|v| v.mode == FenceMode::Frozen).cloned();
-        let Some(value) = self.live.fences.iter().find_map(frozen) else { return };
+        let spoiled = || self.live.fences.iter().find_map(Fence::frozen_in_damage);
+        let Some(value) = self.live.fences.iter().find_map(frozen).or_else(spoiled) else { return };
         if self.brakes.frozen.is_none() && !seeded(Bug::FreezeOfPeerIgnored) {
             let by = format!("{}/{}", value.cluster, value.instance);
             let reason = "frozen through the fence".into();

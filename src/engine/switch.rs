@@ -382,7 +382,9 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
             Some(want)
                 if want.kind == kind
                     && to.is_some_and(|to| {
-                        to.iter().all(|t| p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0))
+                        let well = |t| p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0);
+                        // A person may have drained it since.
+                        to.iter().all(|t| well(t) && (p.is_published(t) || p.drain_of(t).is_none()))
                     }) =>
             {
                 None

@@ -150,6 +150,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
         }
         Verdict::Unverifiable(text) => {
             p.brakes.unverified = true;
+            p.brakes.called = Some(cx.now);
             if seeded(Bug::RollbackOnUnverifiable) {
                 roll_back(s, p, cx, kind);
             }
@@ -168,6 +169,7 @@ fn conclude(s: &mut Settling, p: &mut PolicyState, cx: &mut Cx, verdict: Verdict
         }
         Verdict::Contradicted(text) => {
             p.brakes.failback_blocked = true;
+            p.brakes.called = Some(cx.now);
             p.journal(cx, TransitionKind::Contradicted, format!("{kind} contradicted: {text}"));
             let next = roll_back(s, p, cx, kind);
             s.rollback = p.write.as_ref().filter(|w| w.intent.kind == Kind::Rollback).map(|w| w.intent.id.clone());

@@ -65,9 +65,10 @@ impl PolicyState {
             let after = seen.at.filter(|_| !first);
             // Every freeze is written as one, also where the fence says frozen already; another write of who
             // froze may carry it before. Before the first reading of a run, and where writes between were not seen,
-            // nobody here saw what was lifted.
+            // nobody here saw what was lifted; nor under a peer's burn, which may stand on one of ours.
             let skipped = value.epoch > self.known_epoch.next();
-            let unseen = if first || seen.at.is_none() { news && is_peer } else { !seen.frozen || skipped };
+            let burnt = is_peer && value.kind == FenceKind::Known(Kind::Burn);
+            let unseen = if seen.at.is_none() { news && is_peer } else { !seen.frozen || skipped || burnt };
             let froze = value.mode == FenceMode::Frozen && unseen;
             let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
             self.overtake_unfreeze(cx, &value, newer_hand);
@@ -78,6 +79,15 @@ impl PolicyState {
             // who may move the record is known better here, but the moves it counts were made.
             self.take_moves(cx.now, &value);
             moved = value.kind.is_counted_move();
+            if moved && seen.at.is_some() {
+                // When it was applied nobody knows but that it was after the reading before.
+                let until = cx.now.mono + self.policy.failover.hold_down;
+                self.brakes.hold_down_until = self.brakes.hold_down_until.max(Some(until));
+            }
+        }
+        if value.epoch < self.known_epoch && value.mode == FenceMode::Frozen && seen.at.is_some() {
+            // Who froze it knew of no higher epoch, and was not seen before.
+            self.overtake_unfreeze(cx, &value, !seen.frozen || value.kind == FenceKind::Known(Kind::Freeze));
         }
         // The first reading of a run may show what the last one knew: each restart would put the next move off.
         if was_locked && moved && (news || seen.at.is_some()) {

@@ -38,7 +38,7 @@ impl Checker {
         }
         for t in entering {
             let failed = seen.probes[n][t.index()].iter().rev().find(|h| h.up == Some(false));
-            if let Some(ago) = failed.map(|h| mono.since(h.ended)).filter(|ago| *ago < policy.failback.soak) {
+            if let Some(ago) = failed.map(|h| mono.since(h.started)).filter(|ago| *ago < policy.failback.soak) {
                 let (name, soak) = (&policy.targets[t.index()].name, policy.failback.soak);
                 return Err((Invariant::I5, what(format!("{name} failed {ago:?} ago, soak {soak:?}"))));
             }

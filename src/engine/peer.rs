@@ -19,6 +19,8 @@ use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How far a clock that is kept right may have moved within an hour.
+const SLEW: Duration = Duration::from_secs(5);
 
 /// What was wrong with the fences before a reading, for "say it once".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,6 +172,10 @@ impl PolicyState {
             let others = unseen.min(value.moves.saturating_sub(1).into());
             if news && (value.kind.is_counted_move() || moved_unseen) {
                 (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
+            } else if is_peer && value.kind.is_counted_move() {
+                // At an epoch that is known: made in the place of one that the zone lost, which was in force too.
+                let since = self.brakes.last_move().is_none_or(|last| last + SLEW < at);
+                (since || after.is_some()).then(|| self.brakes.count_move(at, now.mono));
             }
             // What an ack forgets that no fence says yet is what was known when it was typed.
             if !acking {

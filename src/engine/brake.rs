@@ -9,6 +9,8 @@ use super::fence::FenceMode;
 use super::journal::{FreezeSnapshot, LockSnapshot, PolicySnapshot};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How far a clock that is kept right may have moved within an hour.
+const SLEW: Duration = Duration::from_secs(5);
 const FIRST_LOCK_HOLD_DOWN: Duration = Duration::from_secs(5 * 60);
 const LAST_LOCK_HOLD_DOWN: Duration = HOUR;
 
@@ -63,7 +65,7 @@ impl Brakes {
                 hold_down: l.hold_down,
             }),
             lock_is_news: snapshot.locked.as_ref().is_some_and(|lock| !lock.carried),
-            forced: false,
+            forced: snapshot.forced,
             hold_down_until: snapshot
                 .hold_down_until
                 .filter(|at| *at > now.wall)
@@ -81,7 +83,7 @@ impl Brakes {
             repairs: snapshot.repairs.iter().filter(|at| now.wall.since(**at) < HOUR).map(|at| ago(*at)).collect(),
             failback_blocked: snapshot.failback_blocked,
             unverified: snapshot.unverified,
-            called: None,
+            called: snapshot.called.map(|wall| Now { mono: ago(wall), wall }),
         }
     }
 
@@ -92,6 +94,11 @@ impl Brakes {
     /// When the last move that is still known of ended.
     pub fn last_move(&self) -> Option<Tick> {
         self.moves.iter().max().copied()
+    }
+
+    /// A move that ended at `at`, as clocks that are kept right tell it, is counted already.
+    pub fn knows_move(&self, at: Tick) -> bool {
+        self.moves.iter().any(|m| m.since(at).max(at.since(*m)) < SLEW)
     }
 
     /// An automatic move ended at `at`.
@@ -307,6 +314,9 @@ mod tests {
             frozen: None,
             failback_blocked: brakes.failback_blocked,
             unverified: true,
+            called: brakes.called.map(|c| c.wall),
+            forced: false,
+            seen: None,
             drained: Vec::new(),
             trims: brakes.trims_as_wall(later(30)),
             fills: brakes.fills_as_wall(later(30)),

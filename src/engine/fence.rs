@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{ClusterName, Epoch, InstanceName, PolicyId, RecordName, RecordNameError, UnixMs};
 use crate::seeded::{Bug, seeded};
 
@@ -40,7 +42,8 @@ pub fn is_reserved(record: &RecordName) -> bool {
 }
 
 /// The state a fence carries for every instance; its `m=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FenceMode {
     Auto,
     Frozen,

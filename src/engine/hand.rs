@@ -331,8 +331,11 @@ impl PolicyState {
             return;
         }
         if !self.live.fences.iter().all(|f| f.ours().is_some()) {
-            // There is no fence of ours to say it; what is asked of another day's fence is asked anew.
-            self.hands.retain(|h| h.what.goes_first());
+            // There is no fence of ours to say it; what is asked of another day's fence is asked anew. Who makes a
+            // spoiled one good writes what was typed meanwhile.
+            if !self.live.fences.iter().any(|f| matches!(f, Fence::Unusable { .. })) {
+                self.hands.retain(|h| h.what.goes_first());
+            }
             return;
         }
         let lifting = self.asked(&Asked::Unfreeze).map(|h| h.asked);
@@ -344,7 +347,7 @@ impl PolicyState {
         if lifting.is_none() {
             // Whoever typed it, nobody lifted it here.
             self.brakes.forced |= self.live.says(FenceMode::Forced);
-            self.frozen_through_the_fence();
+            self.frozen_through_the_fence(cx);
         }
         if self.brakes.lock_is_news && self.live.says(FenceMode::Locked) {
             // A burn may have carried it.

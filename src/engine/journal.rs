@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Epoch, Health, PolicyId, RecordName, RegionName, TargetName, UnixMs, ZoneId};
 
+use super::fence::FenceMode;
 use super::intent::Intent;
 use super::notice::Notice;
 use super::report::Obstacle;
@@ -123,6 +124,14 @@ pub struct PolicySnapshot {
     pub failback_blocked: bool,
     /// The last move ended unverified.
     pub unverified: bool,
+    /// When a person was last called for one of these two.
+    #[serde(default)]
+    pub called: Option<UnixMs>,
+    /// A person forced the record.
+    #[serde(default)]
+    pub forced: bool,
+    #[serde(default)]
+    pub seen: Option<SeenFence>,
     #[serde(default)]
     pub drained: Vec<DrainSnapshot>,
     /// Ends of trims and of fills within the last hour.
@@ -160,6 +169,17 @@ pub struct ZoneSnapshot {
     /// Records whose fence was ours at some time: it may not be gone.
     #[serde(default)]
     pub fenced: Vec<RecordName>,
+}
+
+/// The fence of our cluster that was read or written here last. Outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenFence {
+    pub attempt: String,
+    pub epoch: Epoch,
+    pub mode: FenceMode,
+    /// A reading since showed no fence of our cluster that can be used.
+    #[serde(default)]
+    pub broken: bool,
 }
 
 /// From where the last automatic move led away; the fleet's brakes count it over a restart.

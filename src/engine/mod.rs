@@ -20,6 +20,7 @@ pub mod ids;
 pub mod intent;
 pub mod journal;
 mod kept;
+mod line;
 mod live;
 pub mod notice;
 pub mod obstacle;

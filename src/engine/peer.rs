@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, Members, Now, RecordName, Tick};
+use crate::domain::{Members, Now, RecordName, Tick};
 use crate::seeded::{Bug, seeded};
 
 use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
 use super::hand::Asked;
 use super::health::TargetHealth;
 use super::intent::{IntentId, Kind};
-use super::journal::{FreezeSnapshot, TransitionKind};
+use super::journal::{FreezeSnapshot, SeenFence, TransitionKind};
+use super::line::Line;
 use super::live::members_named;
 use super::notice::{NoticeKind, Severity};
 use super::own::{adopt_command, cure};
@@ -19,8 +20,6 @@ use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// How far a clock that is kept right may have moved within an hour.
-const SLEW: Duration = Duration::from_secs(5);
 
 /// What was wrong with the fences before a reading, for "say it once".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,91 +28,264 @@ pub(super) struct FenceSaid {
     ttl: Option<String>,
 }
 
-/// What the reading before this one showed.
-pub(super) struct Seen {
+/// What the reading before this one showed, in this run.
+pub(super) struct LastReading {
     pub members: Option<Members>,
     /// `None`: there was none.
     pub at: Option<Tick>,
-    /// A fence of ours said frozen.
-    pub frozen: bool,
+}
+
+/// A fence of our cluster that was not seen before.
+struct News {
+    value: FenceValue,
+    line: Line,
+    /// What the fence seen before it said.
+    said: Option<FenceMode>,
+    /// Writes between the two that were not seen, as far as their epochs tell.
+    unseen: u64,
+    is_peer: bool,
+    /// What was published at the reading before.
+    before: Option<Members>,
+    /// Written after this, whatever its writer's clock says.
+    after: Option<Tick>,
 }
 
 impl PolicyState {
     /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
     /// is lost): its epoch and brakes are taken over as if they were ours.
-    pub(super) fn adopt_peer(&mut self, cx: &mut Cx, seen: Seen) {
-        let before = seen.members;
+    pub(super) fn adopt_peer(&mut self, cx: &mut Cx, last: LastReading) {
         let cluster = &cx.shared.settings.cluster;
         let fences = self.policy.records.iter().zip(&self.live.fences);
         self.fenced.extend(fences.filter(|(_, f)| f.of_cluster(cluster).is_some()).map(|(name, _)| name.clone()));
         let newest = self.live.fences.iter().filter_map(|f| f.of_cluster(cluster)).max_by_key(|v| v.epoch).cloned();
-        if newest.is_none() && self.asked(&Asked::Unfreeze).is_none() {
-            // Whoever makes a spoiled fence good must not lift what it says.
-            self.frozen_through_the_fence();
-        }
-        let Some(value) = newest.filter(|v| self.seen_attempt.as_deref() != Some(v.attempt.as_str())) else { return };
+        let line = newest.as_ref().map_or(Line::Broken, |value| Line::from(self.seen.as_ref(), value));
+        let was_broken = self.seen.as_ref().is_some_and(|seen| seen.broken);
+        let Some(value) = newest.filter(|_| line != Line::Same) else {
+            let broken = line != Line::Same;
+            self.seen.iter_mut().for_each(|seen| seen.broken = broken);
+            self.dirty |= broken != was_broken;
+            if broken && self.asked(&Asked::Unfreeze).is_none() {
+                // Whoever makes a spoiled fence good must not lift what it says.
+                self.frozen_through_the_fence(cx);
+            }
+            return;
+        };
         if self.write.as_ref().is_some_and(|w| w.intent.id.0 == value.attempt) {
             return;
         }
-        let first = self.seen_attempt.is_none();
-        self.seen_attempt = Some(value.attempt.clone());
+        let seen = self.seen.replace(SeenFence::of(&value));
+        let news = News {
+            line,
+            said: seen.as_ref().map(|seen| seen.mode),
+            unseen: seen.as_ref().map_or(0, |seen| value.epoch.0.saturating_sub(seen.epoch.next().0)),
+            is_peer: value.instance != cx.shared.settings.instance,
+            before: last.members.filter(|_| line != Line::Unknown),
+            after: last.at.filter(|_| line != Line::Unknown),
+            value,
+        };
         // A race lost to another instance is no refusal by the provider.
         self.precondition_failures = 0;
-        let is_peer = value.instance != cx.shared.settings.instance;
-        let news = value.epoch > self.known_epoch;
-        let (was_locked, mut moved) = (self.brakes.locked.is_some(), false);
-        if value.epoch >= self.known_epoch {
-            // Also at an epoch that is known: what the zone lost may have made room for an old request.
-            let after = seen.at.filter(|_| !first);
-            // Every freeze is written as one, also where the fence says frozen already; another write of who
-            // froze may carry it before. Before the first reading of a run, and where writes between were not seen,
-            // nobody here saw what was lifted; nor under a peer's burn, which may stand on one of ours.
-            let skipped = value.epoch > self.known_epoch.next();
-            let burnt = is_peer && value.kind == FenceKind::Known(Kind::Burn);
-            let unseen = if seen.at.is_none() { news && is_peer } else { !seen.frozen || skipped || burnt };
-            let froze = value.mode == FenceMode::Frozen && unseen;
-            let newer_hand = froze || news && matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
-            self.overtake_unfreeze(cx, &value, newer_hand);
-            moved = self.take_brakes(cx, &value, is_peer, news, before.as_ref().filter(|_| !first), after);
-            self.take_direction(&value, before.as_ref().filter(|_| !first), news);
-        } else if self.asked(&Asked::Ack).is_none() && !seeded(Bug::BrakesPerProcess) {
-            // A zone rolled back outside our control, or a fence begun anew by an instance that knew nothing:
-            // who may move the record is known better here, but the moves it counts were made.
-            self.take_moves(cx.now, &value);
-            moved = value.kind.is_counted_move();
-            if moved && seen.at.is_some() {
-                // When it was applied nobody knows but that it was after the reading before.
-                let until = cx.now.mono + self.policy.failover.hold_down;
-                self.brakes.hold_down_until = self.brakes.hold_down_until.max(Some(until));
+        self.known_epoch = self.known_epoch.max(news.value.epoch);
+        self.dirty = true;
+        self.overtake_unfreeze(cx, &news);
+        let is_new = self.take_moves_of(cx, &news);
+        self.take_mode(cx, &news);
+        self.take_words(&news);
+        verify::overtaken(self, cx, &news.value);
+        self.tell_peer(cx, &news, is_new);
+    }
+
+    /// A hand younger than the unfreeze we still have to write wins; an older one is written over. What the
+    /// next write only carries on is older; where anything was not seen, it may be younger.
+    fn overtake_unfreeze(&mut self, cx: &mut Cx, news: &News) {
+        let value = &news.value;
+        let is_typed = matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
+        let holds = matches!(value.mode, FenceMode::Frozen | FenceMode::Forced);
+        // A burn may stand on a write of ours that lifted it.
+        let burns = news.is_peer && value.kind == FenceKind::Known(Kind::Burn);
+        let is_carried = news.line == Line::Next && news.said == Some(value.mode) && !burns;
+        if self.asked(&Asked::Unfreeze).is_none() || !(is_typed || holds && !is_carried) {
+            return;
+        }
+        self.hands.retain(|h| h.what != Asked::Unfreeze);
+        let id = self.policy.id.clone();
+        let mode = value.mode.as_str();
+        let text = format!(
+            "the unfreeze is not written: {}/{} wrote epoch {} ({}), which says {mode} and may be younger",
+            value.cluster, value.instance, value.epoch, value.kind
+        );
+        self.journal(cx, TransitionKind::Frozen, text.clone());
+        let next = vec![format!("`failoverd unfreeze {id}` again if it is still meant")];
+        let title = format!("{id}: {mode} again");
+        self.tell(
+            cx,
+            NoticeKind::Frozen,
+            Severity::Warning,
+            title,
+            Words { why: vec![text], next, ..Words::default() },
+        );
+    }
+
+    /// The moves it tells of are counted and hold down, wherever it stands. Returns whether they are new.
+    fn take_moves_of(&mut self, cx: &Cx, news: &News) -> bool {
+        let (now, value) = (cx.now, &news.value);
+        let by_clock = now.mono - now.wall.since(value.written);
+        let at = by_clock.max(news.after.unwrap_or_default());
+        // A move and a write after it, both since the last reading: the record tells of the first. A trim or
+        // fill stays in its tier.
+        let to = members_named(&self.policy, &value.to);
+        let elsewhere = |before: &Members| match (&to, &value.kind) {
+            (Some(to), FenceKind::Known(Kind::Trim | Kind::Fill)) => tier_of(self, to) != tier_of(self, before),
+            (Some(to), kind) => !kind.moves_the_record() && to != before,
+            (None, _) => false,
+        };
+        let moved_unseen = news.before.as_ref().is_some_and(elsewhere);
+        let is_counted = value.kind.is_counted_move() || moved_unseen;
+        let acking = self.asked(&Asked::Ack).is_some();
+        // There and back again: only the moves its writer counts tell of it.
+        let returned = !acking && news.unseen > 0 && value.moves > self.brakes.moves_last_hour(now.mono);
+        // Of a zone that was rolled back, this may be counted; ours are, when they are accepted.
+        let again = news.line == Line::Broken && (!news.is_peer || self.brakes.knows_move(by_clock));
+        if self.is_answered(news) {
+            self.brakes.forget_moves();
+        }
+        if seeded(Bug::BrakesPerProcess) {
+            return !again;
+        }
+        // What was counted more than an hour before counts no more.
+        if now.wall.since(value.written) < HOUR {
+            // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
+            // so may be each that came in between, unseen.
+            if is_counted && !again {
+                let others = news.unseen.min(value.moves.saturating_sub(1).into());
+                (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
+            }
+            // What an ack forgets that no fence says yet is what was known when it was typed.
+            if !acking {
+                self.brakes.at_least(value.moves, at, now.mono);
             }
         }
-        if value.epoch < self.known_epoch && value.mode == FenceMode::Frozen && seen.at.is_some() {
-            // Who froze it knew of no higher epoch, and was not seen before.
-            self.overtake_unfreeze(cx, &value, !seen.frozen || value.kind == FenceKind::Known(Kind::Freeze));
+        match value.kind {
+            FenceKind::Known(Kind::Trim) => {
+                let (from, to) = (news.before.as_ref().map(Members::count), to.map(|m| m.count()));
+                self.brakes.count_trim(at, to.is_none() || to < from || from.is_none());
+            }
+            FenceKind::Known(Kind::Fill) => self.brakes.count_fill(at),
+            _ => {}
         }
-        // The first reading of a run may show what the last one knew: each restart would put the next move off.
-        if was_locked && moved && (news || seen.at.is_some()) {
-            self.brakes.lock_again(cx.now);
+        let by_hand = matches!(value.kind, FenceKind::Known(Kind::Switch | Kind::Force));
+        if is_counted || returned || by_hand {
+            // A request may have lain in the network: when it was applied nobody knows but that it was before
+            // now, so its hold-down begins now.
+            let ended = if news.after.is_some() { now.mono } else { at };
+            let hold_down = self.policy.failover.hold_down;
+            let still = |until: Tick| Some(until).filter(|until| *until > now.mono);
+            self.brakes.hold_down_until = self.brakes.hold_down_until.max(still(ended + hold_down));
+            if news.is_peer {
+                self.brakes.peer_until = self.brakes.peer_until.max(still(ended + hold_down * 2));
+                self.brakes.peer_since = Some(at);
+                // To reverse it takes failures that began after it; a target down all along must fail anew.
+                self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
+            }
         }
-        self.known_epoch = self.known_epoch.max(value.epoch);
-        self.dirty = true;
-        verify::overtaken(self, cx, &value);
-        if !is_peer || !news || first {
+        if is_counted || returned {
+            self.brakes.lock_again(now);
+        }
+        !again
+    }
+
+    /// What its mode holds back is held back here too, wherever it stands; what it lifts is lifted where the line
+    /// from the fence that said so is whole, and nothing is known here that no fence carries yet.
+    fn take_mode(&mut self, cx: &mut Cx, news: &News) {
+        let (now, mode) = (cx.now, news.value.mode);
+        let lifts = news.line.is_whole();
+        let acked = lifts && news.value.kind == FenceKind::Known(Kind::Ack) && mode != FenceMode::Locked;
+        let free = matches!(mode, FenceMode::Auto | FenceMode::Locked);
+        if lifts && news.said == Some(FenceMode::Frozen) && (free || mode == FenceMode::Forced) {
+            let lifted = self.brakes.frozen.take_if(|_| !self.brakes.freeze_is_news);
+            if lifted.is_some() {
+                cx.shared.evacuation.forget();
+                self.left = None;
+            }
+        }
+        if lifts && free && matches!(news.said, Some(FenceMode::Frozen | FenceMode::Forced)) {
+            self.brakes.forced = false;
+        }
+        let locked = news.said == Some(FenceMode::Locked) && !self.brakes.lock_is_news;
+        // A lock-out that the fence does not carry yet outlives any write but a person's ack.
+        if acked || lifts && mode == FenceMode::Auto && locked {
+            self.brakes.locked = None;
+            self.brakes.lock_is_news = false;
+        }
+        let unfreezing = self.asked(&Asked::Unfreeze).is_some();
+        match mode {
+            FenceMode::Frozen if !unfreezing => self.frozen_through_the_fence(cx),
+            FenceMode::Forced => self.brakes.forced |= !unfreezing,
+            FenceMode::Locked if self.asked(&Asked::Ack).is_none() => {
+                self.brakes.lock(now);
+                self.brakes.lock_is_news = false;
+                // A write that only shows it again begins nothing.
+                let shows = news.line == Line::Next && news.said != Some(FenceMode::Auto);
+                if news.is_peer && news.value.kind == FenceKind::Known(Kind::Lock) && !shows {
+                    self.brakes.lock_anew(now);
+                }
+            }
+            FenceMode::Auto | FenceMode::Frozen | FenceMode::Locked | FenceMode::Released => {}
+        }
+    }
+
+    /// What it says of failback.
+    fn take_words(&mut self, news: &News) {
+        let whole = news.line.is_whole();
+        match news.value.kind {
+            FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
+            // An instance that had no reason to hold it back any more.
+            FenceKind::Known(Kind::Failback) if whole && news.is_peer => self.brakes.failback_blocked = false,
+            FenceKind::Known(Kind::Switch) => {
+                let Some(to) = members_named(&self.policy, &news.value.to) else { return };
+                let best = self.policy.targets.iter().map(|t| t.priority).min();
+                let from = news.before.as_ref().map(|m| tier_of(self, m)).or(best);
+                let was = self.brakes.failback_blocked;
+                self.turned(from, &to);
+                self.brakes.failback_blocked |= was && !whole;
+            }
+            _ if self.is_answered(news) => {
+                self.brakes.failback_blocked = false;
+                self.brakes.unverified = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// It is a person's ack, and not one of before the call that waits for one: written after a reading that is
+    /// younger than the call, or by the clocks.
+    fn is_answered(&self, news: &News) -> bool {
+        let is_old = |c: Now| news.after.is_none_or(|at| at < c.mono) && news.value.written < c.wall;
+        let acks = news.value.kind == FenceKind::Known(Kind::Ack);
+        acks && news.line.is_whole() && !self.brakes.called.is_some_and(is_old)
+    }
+
+    /// What a peer did, for the history, the fleet's brakes and people.
+    fn tell_peer(&mut self, cx: &mut Cx, news: &News, is_new: bool) {
+        let value = &news.value;
+        if !news.is_peer || news.line == Line::Unknown {
             return;
         }
         let who = format!("{}/{}", value.cluster, value.instance);
-        if matches!(value.kind, FenceKind::Known(kind) if kind.is_automatic_move() && kind != Kind::Rollback) {
+        let is_automatic = matches!(value.kind, FenceKind::Known(kind) if kind.is_automatic_move());
+        if is_automatic && value.kind != FenceKind::Known(Kind::Rollback) && is_new && news.after.is_some() {
             let to = members_named(&self.policy, &value.to);
-            let left = before.iter().flat_map(Members::iter).find(|i| to.as_ref().is_none_or(|to| !to.contains(*i)));
+            let left = news.before.iter().flat_map(Members::iter);
+            let left = left.into_iter().find(|i| to.as_ref().is_none_or(|to| !to.contains(*i)));
             let Shared { evacuation, sight, settings, .. } = &mut *cx.shared;
             let from = left.and_then(|i| self.region_of(i));
             let write = IntentId(value.attempt.clone());
             evacuation.record(self, &write, from, sight, &settings.guard, cx.now.mono);
             self.left = evacuation.left(&write, cx.now);
         }
-        if value.kind.moves_the_record() {
-            let from = before.map(|m| self.names_text(&m)).unwrap_or_default();
-            let text = format!("{who} made a {} from {from} to {}, epoch {}", value.kind, value.to, value.epoch);
+        if value.kind.moves_the_record() && is_new {
+            let from = news.before.as_ref().map(|m| format!(" from {}", self.names_text(m))).unwrap_or_default();
+            let text = format!("{who} made a {}{from} to {}, epoch {}", value.kind, value.to, value.epoch);
             self.journal(cx, TransitionKind::PeerMoved, text);
         }
         if value.mode == FenceMode::Released {
@@ -126,169 +298,18 @@ impl PolicyState {
         }
     }
 
-    /// A hand younger than the unfreeze we still have to write wins; an older one is written over.
-    fn overtake_unfreeze(&mut self, cx: &mut Cx, value: &FenceValue, newer: bool) {
-        if newer && self.asked(&Asked::Unfreeze).is_some() {
-            self.hands.retain(|h| h.what != Asked::Unfreeze);
-            let text = format!("the unfreeze was overtaken by a new {} by {}", value.kind, value.instance);
-            self.journal(cx, TransitionKind::Frozen, text);
-        }
-    }
-
-    /// `after`: written after this, whatever the writer's clock says. Returns whether an automatic move is told of.
-    fn take_brakes(
-        &mut self,
-        cx: &mut Cx,
-        value: &FenceValue,
-        is_peer: bool,
-        news: bool,
-        before: Option<&Members>,
-        after: Option<Tick>,
-    ) -> bool {
-        let now = cx.now;
-        let age = now.wall.since(value.written);
-        let at = (now.mono - age).max(after.unwrap_or_default());
-        // A request may have lain in the network: when it was applied nobody knows but that it was before
-        // now, so its hold-down begins now.
-        let ended = if after.is_some() { now.mono } else { at };
-        let acking = self.asked(&Asked::Ack).is_some();
-        // A move and a write after it, both since the last reading: the record tells of the first. A trim or
-        // fill stays in its tier.
-        let to = members_named(&self.policy, &value.to);
-        let elsewhere = |before: &Members| match (&to, &value.kind) {
-            (Some(to), FenceKind::Known(Kind::Trim | Kind::Fill)) => tier_of(self, to) != tier_of(self, before),
-            (Some(to), kind) => !kind.moves_the_record() && to != before,
-            (None, _) => false,
-        };
-        let moved_unseen = news && before.is_some_and(elsewhere);
-        // There and back again: only the moves its writer counts tell of it.
-        let unseen =
-            if self.known_epoch == Epoch(0) { 0 } else { value.epoch.0.saturating_sub(self.known_epoch.0 + 1) };
-        let returned = news && !acking && unseen > 0 && value.moves > self.brakes.moves_last_hour(now.mono);
-        // What was counted more than an hour before counts no more.
-        if now.wall.since(value.written) < HOUR && !seeded(Bug::BrakesPerProcess) {
-            // Its writer may know of fewer moves than are counted here, or of others: this one is one more, and
-            // so may be each that came in between, unseen.
-            let others = unseen.min(value.moves.saturating_sub(1).into());
-            if news && (value.kind.is_counted_move() || moved_unseen) {
-                (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
-            } else if is_peer && value.kind.is_counted_move() {
-                // At an epoch that is known: made in the place of one that the zone lost, which was in force too.
-                let since = self.brakes.last_move().is_none_or(|last| last + SLEW < at);
-                (since || after.is_some()).then(|| self.brakes.count_move(at, now.mono));
-            }
-            // What an ack forgets that no fence says yet is what was known when it was typed.
-            if !acking {
-                self.brakes.at_least(value.moves, at, now.mono);
-            }
-        }
-        match value.kind {
-            FenceKind::Known(Kind::Trim) if news => {
-                let (from, to) =
-                    (before.map(Members::count), members_named(&self.policy, &value.to).map(|m| m.count()));
-                self.brakes.count_trim(at, to.is_none() || to < from || from.is_none());
-            }
-            FenceKind::Known(Kind::Fill) if news => self.brakes.count_fill(at),
-            _ => {}
-        }
-        let starts_hold_down = |kind: Kind| kind.is_counted_move() || matches!(kind, Kind::Switch | Kind::Force);
-        let moved_unseen = moved_unseen || returned;
-        let is_held = matches!(value.kind, FenceKind::Known(kind) if starts_hold_down(kind)) || moved_unseen;
-        if is_held && !seeded(Bug::BrakesPerProcess) {
-            let hold_down = self.policy.failover.hold_down;
-            let until = ended + hold_down;
-            self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
-            if is_peer {
-                let peer_until = Some(ended + hold_down * 2).filter(|until| *until > now.mono);
-                self.brakes.peer_until = self.brakes.peer_until.max(peer_until);
-                self.brakes.peer_since = Some(at);
-                // To reverse it takes failures that began after it; a target down all along must fail anew.
-                self.health.iter_mut().for_each(TargetHealth::count_failures_anew);
-            }
-        }
-        let fresh = |kind: Kind| news && value.kind == FenceKind::Known(kind);
-        // The zone lost our write, and who wrote next never saw it: the epoch is ours, or nothing automatic was
-        // free to follow it.
-        let is_ours = |s: &verify::Settling| s.intent.epoch == value.epoch && s.intent.id.0 != value.attempt;
-        let follows = value.epoch <= self.known_epoch.next();
-        let forked = match value.kind {
-            FenceKind::Known(Kind::Burn) => false,
-            FenceKind::Known(kind) if kind.is_automatic_move() && follows => true,
-            _ => self.settling.iter().any(is_ours),
-        };
-        // Whoever lifted a freeze could not know of one that no fence carries yet.
-        let lifts = !self.brakes.freeze_is_news && !forked;
-        if fresh(Kind::Unfreeze) && lifts && self.brakes.frozen.is_some() {
-            cx.shared.evacuation.forget();
-            self.left = None;
-        }
-        let unfreezing = self.asked(&Asked::Unfreeze).is_some();
-        match value.mode {
-            FenceMode::Frozen if !unfreezing => self.frozen_through_the_fence(),
-            FenceMode::Forced => self.brakes.forced = !unfreezing,
-            FenceMode::Auto | FenceMode::Locked => {
-                self.brakes.forced = false;
-                if lifts {
-                    self.brakes.frozen = None;
-                }
-            }
-            FenceMode::Frozen | FenceMode::Released => {}
-        }
-        match value.mode {
-            FenceMode::Locked if !acking => {
-                self.brakes.lock(now);
-                self.brakes.lock_is_news = false;
-                if is_peer && fresh(Kind::Lock) {
-                    self.brakes.lock_anew(now);
-                }
-            }
-            // A lock-out that the fence does not carry yet outlives any write but a person's ack.
-            FenceMode::Auto if !self.brakes.lock_is_news || fresh(Kind::Ack) => {
-                self.brakes.locked = None;
-                self.brakes.lock_is_news = false;
-            }
-            _ => {}
-        }
-        match value.kind {
-            // Written after a reading that is younger than the call, or by the clocks.
-            FenceKind::Known(Kind::Ack)
-                if self.brakes.called.is_some_and(|c| after.is_none_or(|at| at < c.mono) && value.written < c.wall) => {
-            }
-            FenceKind::Known(Kind::Ack) => {
-                self.brakes.failback_blocked = false;
-                self.brakes.unverified = false;
-            }
-            FenceKind::Known(Kind::Rollback) => self.brakes.failback_blocked = true,
-            // An instance that had no reason to hold it back any more.
-            FenceKind::Known(Kind::Failback) if news && is_peer => self.brakes.failback_blocked = false,
-            _ => {}
-        }
-        !seeded(Bug::BrakesPerProcess) && (value.kind.is_counted_move() || moved_unseen)
-    }
-
     /// A freeze that a fence of ours carries holds here too.
-    pub(super) fn frozen_through_the_fence(&mut self) {
+    pub(super) fn frozen_through_the_fence(&mut self, cx: &mut Cx) {
         let frozen = |f: &Fence| f.ours().map(|(v, _)| v).filter(|v| v.mode == FenceMode::Frozen).cloned();
         let spoiled = || self.live.fences.iter().find_map(Fence::frozen_in_damage);
         let Some(value) = self.live.fences.iter().find_map(frozen).or_else(spoiled) else { return };
         if self.brakes.frozen.is_none() && !seeded(Bug::FreezeOfPeerIgnored) {
             let by = format!("{}/{}", value.cluster, value.instance);
+            self.journal(cx, TransitionKind::Frozen, format!("frozen by {by}, through the fence"));
             let reason = "frozen through the fence".into();
             self.brakes.frozen = Some(FreezeSnapshot { since: value.written, by, reason, carried: true });
             self.dirty = true;
         }
-    }
-
-    /// A person's switchover to a worse tier is not undone by an automatic failback, to a better
-    /// one it ends what held failback back.
-    fn take_direction(&mut self, value: &FenceValue, before: Option<&Members>, news: bool) {
-        if !news || value.kind != FenceKind::Known(Kind::Switch) {
-            return;
-        }
-        let Some(to) = members_named(&self.policy, &value.to) else { return };
-        let best = self.policy.targets.iter().map(|t| t.priority).min();
-        let from = before.map(|m| tier_of(self, m)).or(best);
-        self.turned(from, &to);
     }
 
     /// A person moved the record from tier `from` to `to`.

@@ -71,7 +71,7 @@ impl PolicyState {
             prints,
             known_epoch: restored.map(|r| r.epoch).unwrap_or_default(),
             fenced: restored.map(|r| fenced(r, &policy)).unwrap_or_default(),
-            seen_attempt: None,
+            seen: restored.and_then(|r| r.seen.clone()),
             planned: None,
             hands: restored.into_iter().flat_map(|r| &r.hands).map(|h| Hand::restored(h, now.mono)).collect(),
             precondition_failures: 0,
@@ -89,7 +89,6 @@ impl PolicyState {
 
     /// An intent an earlier run left without an outcome.
     pub(super) fn restore_intent(&mut self, cx: &mut Cx, intent: Intent) {
-        self.seen_attempt = Some(intent.id.0.clone());
         if intent.change_id.is_some() {
             // Accepted; a number that was only tried may be a peer's by now, whose move must count.
             self.known_epoch = self.known_epoch.max(intent.epoch);

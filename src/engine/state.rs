@@ -20,7 +20,7 @@ use super::hand::Hand;
 use super::health::TargetHealth;
 use super::intent::{Intent, IntentId};
 use super::journal::{
-    DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, RehearsalSnapshot, Transition, TransitionKind,
+    DrainSnapshot, IncidentId, JournalEntry, LeftSnapshot, RehearsalSnapshot, SeenFence, Transition, TransitionKind,
 };
 use super::live::Live;
 use super::notice::{Moved, Notice, NoticeKind, Place, Severity, TimelineEntry};
@@ -164,8 +164,8 @@ pub(super) struct PolicyState {
     pub known_epoch: Epoch,
     /// Records whose fence was ours at some time.
     pub fenced: BTreeSet<RecordName>,
-    /// Attempt of the last fence we wrote or adopted.
-    pub seen_attempt: Option<String>,
+    /// The last fence we wrote or adopted.
+    pub seen: Option<SeenFence>,
     /// A move a person planned, until it is written.
     pub planned: Option<Planned>,
     /// What a person asked for and no fence says yet.

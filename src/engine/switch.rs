@@ -14,7 +14,7 @@ use super::batch::Weight;
 use super::fence::{FenceValue, next_epoch};
 use super::guard::{At, refusals};
 use super::intent::{Intent, IntentOutcome, Kind};
-use super::journal::TransitionKind;
+use super::journal::{SeenFence, TransitionKind};
 use super::notice::{NoticeKind, Severity};
 use super::own::{Claim, grounds};
 use super::plan::Plan;
@@ -480,7 +480,8 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     write.intent.change_id.clone_from(&change_id);
     p.known_epoch = p.known_epoch.max(write.intent.epoch);
     p.fenced.extend(p.policy.records.iter().cloned());
-    p.seen_attempt = Some(write.intent.id.0.clone());
+    let written = write.intent.after.first().and_then(|text| FenceValue::parse(text).ok());
+    p.seen = written.as_ref().map(SeenFence::of).or(p.seen.take());
     p.write_trouble = None;
     p.precondition_failures = 0;
     if write.plan.is_none() && matches!(write.intent.kind, Kind::Failover | Kind::Failback | Kind::Trim | Kind::Fill) {
@@ -527,8 +528,8 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     }
     let took = write.sent.map(|s| format!(" in {}", crate::domain::time::human(now.since(s)))).unwrap_or_default();
     p.journal(cx, TransitionKind::Applied, format!("{kind}, epoch {}: accepted{took}", write.intent.epoch));
-    if let Some(mode) = write.intent.after.first().and_then(|text| FenceValue::parse(text).ok()).map(|v| v.mode) {
-        p.hand_written(cx, kind, mode);
+    if let Some(value) = written {
+        p.hand_written(cx, kind, value.mode);
     }
     p.record_intent(cx, &write.intent);
     Settling::begin(p, cx, write, change_id);

@@ -12,6 +12,7 @@ use crate::domain::{Content, Epoch, Members, Outcome, TargetIdx, Tick};
 use crate::seeded::{Bug, seeded};
 
 use super::fence::FenceValue;
+use super::hand::Asked;
 use super::ids::incident_id;
 use super::intent::{Intent, IntentId, IntentOutcome, Kind};
 use super::journal::TransitionKind;
@@ -433,6 +434,10 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
                 p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
                 // A freeze that it carried may be in no fence any more.
                 p.brakes.freeze_is_news = p.brakes.frozen.is_some();
+                if s.intent.kind == Kind::Unfreeze && p.brakes.frozen.is_none() {
+                    // What stands may say frozen again, and a person was told otherwise.
+                    p.ask(cx, Asked::Unfreeze, "again: its change vanished");
+                }
                 p.dirty = true;
                 p.read_now(cx, Urgency::FenceRead);
             }

@@ -6,12 +6,11 @@ use crate::domain::{NameServers, TargetName};
 
 use super::action::Action;
 use super::event::ServerAnswer;
-use super::fence::FenceMode;
 use super::journal::TransitionKind;
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
 use super::obstacle;
-use super::peer::{FenceSaid, Seen};
+use super::peer::{FenceSaid, LastReading};
 use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};
@@ -91,11 +90,10 @@ impl PolicyState {
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_said());
-                let frozen = self.live.says(FenceMode::Frozen);
-                let seen = Seen { members: self.published().cloned(), at: last_read, frozen };
+                let last = LastReading { members: self.published().cloned(), at: last_read };
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
-                self.adopt_peer(cx, seen);
+                self.adopt_peer(cx, last);
                 self.rehearse_zone(cx);
                 self.tell_differences(cx, before);
             }

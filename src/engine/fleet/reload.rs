@@ -8,7 +8,7 @@ use super::super::action::Action;
 use super::super::brake::Brakes;
 use super::super::hand::Hand;
 use super::super::intent::Intent;
-use super::super::journal::{PolicySnapshot, TransitionKind};
+use super::super::journal::{PolicySnapshot, SeenFence, TransitionKind};
 use super::super::live::has;
 use super::super::own;
 use super::super::sight::Sight;
@@ -19,7 +19,7 @@ use super::Fleet;
 pub(super) struct LeftOut {
     snapshot: PolicySnapshot,
     /// Of one that was replaced in this run: what its fence last told, its brakes and its hands.
-    running: Option<(Option<String>, Brakes, Vec<Hand>)>,
+    running: Option<(Option<SeenFence>, Brakes, Vec<Hand>)>,
     /// Of one that was not configured when this run began: its intents without an outcome.
     open: Vec<Intent>,
 }
@@ -31,7 +31,7 @@ impl LeftOut {
     }
 
     fn of(old: &PolicyState, now: Now) -> LeftOut {
-        let running = Some((old.seen_attempt.clone(), old.brakes.clone(), old.hands.clone()));
+        let running = Some((old.seen.clone(), old.brakes.clone(), old.hands.clone()));
         LeftOut { snapshot: old.snapshot(now), running, open: Vec::new() }
     }
 
@@ -43,7 +43,7 @@ impl LeftOut {
     /// `p` took its place.
     fn back_in(self, p: &mut PolicyState, sight: &mut Sight, now: Now) {
         let Some((seen, brakes, hands)) = self.running else { return };
-        (p.seen_attempt, p.brakes, p.hands) = (seen, brakes, hands);
+        (p.seen, p.brakes, p.hands) = (seen, brakes, hands);
         // What fails goes on failing: who was blind for it is not to see again for a moment.
         let failing: Vec<Option<Tick>> =
             p.failed_before.iter().map(|at| at.map(|at: UnixMs| now.mono - now.wall.since(at))).collect();

@@ -9,7 +9,7 @@ use super::super::action::BatchId;
 use super::super::batch;
 use super::super::ids::jitter;
 use super::super::intent::{IntentOutcome, Kind, Meaning, meaning};
-use super::super::journal::TransitionKind;
+use super::super::journal::{SeenFence, TransitionKind};
 use super::super::notice::{NoticeKind, Severity};
 use super::super::plan::Plan;
 use super::super::rehearse;
@@ -61,7 +61,7 @@ pub(in crate::engine) fn answered(p: &mut PolicyState, cx: &mut Cx, answer: Writ
         Meaning::Burned => {
             let Some(plan) = burn else { return };
             p.live.written(&p.policy, &plan, &cx.shared.settings.cluster);
-            p.seen_attempt = plan.fences().next().map(|(_, v)| v.attempt.clone());
+            p.seen = plan.fences().next().map(|(_, v)| SeenFence::of(v));
             p.journal(cx, TransitionKind::NotApplied, "the lost request was burnt: it can never apply");
             close(p, cx, IntentOutcome::Burned);
         }

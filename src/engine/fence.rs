@@ -242,8 +242,9 @@ pub enum Fence {
 /// What may be done about a fence that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// One simple set: `adopt --repair` deletes it as listed. With the highest epoch readable in it.
-    Spoiled { raw: LiveSet, epoch: Epoch },
+    /// One simple set: `adopt --repair` deletes it as listed. With the highest epoch readable in it, and what
+    /// the value of that epoch says.
+    Spoiled { raw: LiveSet, epoch: Epoch, mode: Option<FenceMode> },
     /// Written by a newer program.
     Newer,
     /// One of several values is another cluster's.
@@ -287,11 +288,12 @@ impl Fence {
         }
     }
 
-    /// The freeze of our cluster that can still be read in a spoiled one.
-    pub fn frozen_in_damage(&self) -> Option<FenceValue> {
-        let Fence::Unusable { damage: Damage::Spoiled { raw, .. }, .. } = self else { return None };
-        let mut values = raw.values.iter().filter_map(|v| FenceValue::parse(&unquote(v)?).ok());
-        values.find(|v| v.mode == FenceMode::Frozen)
+    /// What can still be read of the mode in a spoiled one.
+    pub fn mode_in_damage(&self) -> Option<FenceMode> {
+        match self {
+            Fence::Unusable { damage: Damage::Spoiled { mode, .. }, .. } => *mode,
+            _ => None,
+        }
     }
 
     /// Its value, whoever wrote it.
@@ -325,6 +327,9 @@ impl Fence {
     }
 }
 
+/// What holds automatic moves back, most first.
+const HOLDING: [FenceMode; 3] = [FenceMode::Frozen, FenceMode::Forced, FenceMode::Locked];
+
 /// How bad it is: looks into every value, however broken the others are.
 fn damage(raw: LiveSet, cluster: &ClusterName) -> Damage {
     let texts: Vec<String> = raw.values.iter().map(|v| unquote(v).unwrap_or_else(|| v.clone())).collect();
@@ -355,14 +360,18 @@ fn damage(raw: LiveSet, cluster: &ClusterName) -> Damage {
     if let Some(other) = texts.iter().filter_map(owner).find(|c| c != cluster) {
         return Damage::Shared(other);
     }
-    let epoch = texts
-        .iter()
-        .filter_map(|text| word(text, "e="))
-        .filter(|e| *e < EPOCH_LIMIT)
-        .max()
-        .map(Epoch)
-        .unwrap_or_default();
-    Damage::Spoiled { raw, epoch }
+    let epoch = |text: &String| word(text, "e=").filter(|e| *e < EPOCH_LIMIT).map(Epoch).unwrap_or_default();
+    let newest = texts.iter().map(epoch).max().unwrap_or_default();
+    // Of several at one epoch, the one that holds back most.
+    let said = |text: &String| {
+        let lower = text.to_ascii_lowercase();
+        let mut words = lower.split(|c: char| c.is_ascii_whitespace() || c == '"');
+        let name = words.find_map(|w| w.strip_prefix("m="))?;
+        let mode = HOLDING.into_iter().find(|mode| mode.as_str() == name);
+        Some((epoch(text), mode.map(|mode| HOLDING.len() - HOLDING.iter().take_while(|m| **m != mode).count()), mode))
+    };
+    let mode = texts.iter().filter_map(said).max_by_key(|(epoch, rank, _)| (*epoch, *rank)).and_then(|(.., mode)| mode);
+    Damage::Spoiled { raw, epoch: newest, mode }
 }
 
 /// What the fences as read say about a write of ours whose outcome is open.
@@ -510,7 +519,7 @@ mod tests {
         let ok = quote(&value().encode());
         let theirs = quote(&FenceValue { cluster: ClusterName::new("other").unwrap(), ..value() }.encode());
         let weighted = LiveSet { routing: Some("w".into()), ..txt(&[&ok]) };
-        let spoiled = |set: &LiveSet, epoch| Damage::Spoiled { raw: set.clone(), epoch: Epoch(epoch) };
+        let spoiled = |set: &LiveSet, epoch| Damage::Spoiled { raw: set.clone(), epoch: Epoch(epoch), mode: None };
         let cases: Vec<(LiveSet, Damage)> = vec![
             (txt(&["\"hello\""]), spoiled(&txt(&["\"hello\""]), 0)),
             (txt(&["\"v=1 e=7 x\""]), spoiled(&txt(&["\"v=1 e=7 x\""]), 7)),
@@ -530,6 +539,18 @@ mod tests {
                 Fence::Unusable { damage, .. } => assert_eq!(damage, want, "{set:?}"),
                 other => panic!("{other:?}"),
             }
+        }
+        let frozen = ok.replace("m=auto", "m=frozen");
+        let held: [(&[&str], Option<FenceMode>); 6] = [
+            (&["\"v=1 e=7 M=Frozen\""], Some(FenceMode::Frozen)),
+            (&["\"e=8 m=locked\"", "\"e=7 m=frozen\""], Some(FenceMode::Locked)),
+            (&["\"e=7 m=locked\"", "\"e=7 m=forced\""], Some(FenceMode::Forced)),
+            (&["\"e=8 m=auto\"", "\"e=7 m=frozen\""], None),
+            (&[&frozen, "\"e=99\""], Some(FenceMode::Frozen)),
+            (&["\"m=released\""], None),
+        ];
+        for (values, want) in held {
+            assert_eq!(Fence::classify(&[txt(values)], &cluster).mode_in_damage(), want, "{values:?}");
         }
         let given_up = txt(&[&theirs.replace("m=auto", "m=released")]);
         let fence = Fence::classify(std::slice::from_ref(&given_up), &cluster);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Members, Now, RecordName, Tick};
+use crate::domain::{Members, Now, RecordName, Tick, UnixMs};
 use crate::seeded::{Bug, seeded};
 
 use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
@@ -64,9 +64,8 @@ impl PolicyState {
             let broken = line != Line::Same;
             self.seen.iter_mut().for_each(|seen| seen.broken = broken);
             self.dirty |= broken != was_broken;
-            if broken && self.asked(&Asked::Unfreeze).is_none() {
-                // Whoever makes a spoiled fence good must not lift what it says.
-                self.frozen_through_the_fence(cx);
+            if broken {
+                self.held_through_damage(cx);
             }
             return;
         };
@@ -142,8 +141,9 @@ impl PolicyState {
         let moved_unseen = news.before.as_ref().is_some_and(elsewhere);
         let is_counted = value.kind.is_counted_move() || moved_unseen;
         let acking = self.asked(&Asked::Ack).is_some();
-        // There and back again: only the moves its writer counts tell of it.
-        let returned = !acking && news.unseen > 0 && value.moves > self.brakes.moves_last_hour(now.mono);
+        // There and back again, or before anything was seen here: only the moves its writer counts tell of it.
+        let may_hide = news.unseen > 0 || matches!(news.line, Line::Unknown | Line::Broken);
+        let returned = !acking && may_hide && value.moves > self.brakes.moves_last_hour(now.mono);
         // Of a zone that was rolled back, this may be counted; ours are, when they are accepted.
         let again = news.line == Line::Broken && (!news.is_peer || self.brakes.knows_move(by_clock));
         if self.is_answered(news) {
@@ -301,13 +301,30 @@ impl PolicyState {
     /// A freeze that a fence of ours carries holds here too.
     pub(super) fn frozen_through_the_fence(&mut self, cx: &mut Cx) {
         let frozen = |f: &Fence| f.ours().map(|(v, _)| v).filter(|v| v.mode == FenceMode::Frozen).cloned();
-        let spoiled = || self.live.fences.iter().find_map(Fence::frozen_in_damage);
-        let Some(value) = self.live.fences.iter().find_map(frozen).or_else(spoiled) else { return };
+        let Some(value) = self.live.fences.iter().find_map(frozen) else { return };
+        self.freeze_as_told(cx, format!("{}/{}", value.cluster, value.instance), value.written);
+    }
+
+    /// Whoever makes a spoiled fence good must not lift what it says.
+    fn held_through_damage(&mut self, cx: &mut Cx) {
+        let asks = |what| self.asked(&what).is_some();
+        let (unfreezing, acking) = (asks(Asked::Unfreeze), asks(Asked::Ack));
+        let told: Vec<FenceMode> = self.live.fences.iter().filter_map(Fence::mode_in_damage).collect();
+        for mode in told {
+            match mode {
+                FenceMode::Frozen if !unfreezing => self.freeze_as_told(cx, "somebody".to_owned(), cx.now.wall),
+                FenceMode::Forced => self.brakes.forced |= !unfreezing,
+                FenceMode::Locked if !acking => self.brakes.lock(cx.now),
+                _ => {}
+            }
+        }
+    }
+
+    fn freeze_as_told(&mut self, cx: &mut Cx, by: String, since: UnixMs) {
         if self.brakes.frozen.is_none() && !seeded(Bug::FreezeOfPeerIgnored) {
-            let by = format!("{}/{}", value.cluster, value.instance);
             self.journal(cx, TransitionKind::Frozen, format!("frozen by {by}, through the fence"));
             let reason = "frozen through the fence".into();
-            self.brakes.frozen = Some(FreezeSnapshot { since: value.written, by, reason, carried: true });
+            self.brakes.frozen = Some(FreezeSnapshot { since, by, reason, carried: true });
             self.dirty = true;
         }
     }

@@ -4,10 +4,11 @@
 //! fence; when the old value still stands it is burnt, so that the lost request can never apply.
 
 mod answer;
+mod asked;
 
 use std::time::Duration;
 
-use crate::domain::{Health, Members, Tick};
+use crate::domain::{Members, Tick};
 use crate::seeded::{Bug, seeded};
 
 use super::batch::Weight;
@@ -21,7 +22,7 @@ use super::plan::Plan;
 use super::planned;
 use super::rehearse;
 use super::report::{MovePhase, Rule};
-use super::select::{Want, wanted};
+use super::select::Want;
 use super::state::{Cx, PolicyState, Shared, Urgency, Words};
 use super::verify::Settling;
 use super::zone::Change;
@@ -360,39 +361,8 @@ pub(super) fn tick(p: &mut PolicyState, cx: &mut Cx) {
     if !write.is_unsent() || write.cancelled.is_some() || !write.intent.kind.publishes() {
         return;
     }
-    if seeded(Bug::DeadlineNotRechecked) {
-        return;
-    }
-    let to = write.to.clone();
     let kind = write.intent.kind;
-    let old = cx.now.mono.since(write.renewed) >= DECISION_LIFE;
-    let dead = if old && write.by_hand {
-        Some("it could not be sent within 30s".to_owned())
-    } else if old {
-        Some("no fresh evidence repeated the decision for 30s".to_owned())
-    } else if write.by_hand && !(seeded(Bug::ForceHeldByFreeze) && p.brakes.frozen.is_some()) {
-        None
-    } else if p.brakes.frozen.is_some() {
-        Some("frozen".to_owned())
-    } else if kind == Kind::Rollback {
-        None
-    } else {
-        match wanted(p, cx.shared, cx.now.mono) {
-            Some(want) if want.kind == kind && (want.to == to || want.to.is_none()) => None,
-            Some(want)
-                if want.kind == kind
-                    && to.is_some_and(|to| {
-                        let well = |t| p.health_of(t).is_some_and(|h| h.state() == Health::Up && h.failures() == 0);
-                        // A person may have drained it since.
-                        to.iter().all(|t| well(t) && (p.is_published(t) || p.drain_of(t).is_none()))
-                    }) =>
-            {
-                None
-            }
-            _ => Some(format!("the evidence for the {kind} is gone")),
-        }
-    };
-    if let Some(why) = dead {
+    if let Some(why) = asked::given_up(p, cx, write) {
         // These rest on the reading alone: decided again only on a new one.
         if matches!(kind, Kind::Adopt | Kind::Repair) {
             p.live.stale = true;

@@ -146,7 +146,7 @@ impl World {
             "v=1 e={epoch} p={} o={owner} a={instance}-{epoch} t={} k={kind} h={} m={mode} u=0 c={} to={to}",
             self.setup.policy.id,
             unix_now(self.now, self.peer_behind),
-            u32::from(kind.is_automatic_move()),
+            u32::from(kind.is_counted_move()),
             self.setup.policy.config_hash,
         );
         self.zone.put(fence, "TXT", FENCE_TTL, vec![quote(&text)]);

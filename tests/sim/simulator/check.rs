@@ -10,10 +10,11 @@ use failoverd::engine::action::BatchId;
 use failoverd::engine::event::{Command, CommandKind, CommandReply, Event};
 use failoverd::engine::fence::fence_name;
 use failoverd::engine::intent::{Intent, IntentId, IntentOutcome};
-use failoverd::engine::journal::{JournalEntry, TransitionKind};
+use failoverd::engine::journal::{FreezeSnapshot, JournalEntry, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::zone::{ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer};
 
+use super::hands::PERSON;
 use super::instance::Instance;
 use super::scene::Scene;
 use super::zone::Zone;
@@ -224,7 +225,9 @@ impl Checker {
         let is_new = one.disk.snapshots.is_empty();
         let drained = std::mem::take(&mut self.seen[i].drained);
         let frozen = |(n, p): (usize, &Policy)| {
-            let stored = one.disk.snapshots.get(&p.id).is_some_and(|s| s.frozen.is_some());
+            // One that came through a fence is the fence's, and may be lifted there.
+            let typed_here = |f: &FreezeSnapshot| f.by == PERSON;
+            let stored = one.disk.snapshots.get(&p.id).and_then(|s| s.frozen.as_ref()).is_some_and(typed_here);
             let kept = kept.get(n).copied().unwrap_or_default() && !is_new;
             (stored || kept) && typed.get(n).copied().unwrap_or_default()
         };

@@ -12,6 +12,9 @@ use super::scene::hash_of;
 use super::troubles::{Trouble, sets_of};
 use super::world::{Due, World};
 
+/// Who types the commands.
+pub const PERSON: &str = "ann";
+
 impl World {
     /// The configuration on one machine is changed and read again; sometimes it must be refused.
     pub(super) fn reload(&mut self, i: usize, n: usize) {
@@ -143,7 +146,7 @@ impl World {
         }
         self.counts.commands += 1;
         let id = self.counts.commands;
-        let command = Command { kind, policy, by: "ann".into(), reason: "as drawn".into() };
+        let command = Command { kind, policy, by: PERSON.into(), reason: "as drawn".into() };
         self.feed(i, Event::Command { id, command });
     }
 

@@ -9,6 +9,7 @@ pub mod batch;
 mod brake;
 pub mod budget;
 mod calls;
+mod damaged;
 mod evacuation;
 pub mod event;
 pub mod fence;

@@ -1,12 +1,12 @@
-//! What the fence tells us: a peer's epoch and brakes are taken over as if they were ours, and a
-//! fence that cannot be used is named, once, with what to type. Never writes.
+//! What the fence tells us: a peer's epoch, brakes and hands are taken over as if they were ours
+//! (docs/adr/0010). Never writes.
 
 use std::time::Duration;
 
-use crate::domain::{Members, Now, RecordName, Tick, UnixMs};
+use crate::domain::{Members, Now, Tick, UnixMs};
 use crate::seeded::{Bug, seeded};
 
-use super::fence::{FENCE_TTL, Fence, FenceKind, FenceMode, FenceValue};
+use super::fence::{Fence, FenceKind, FenceMode, FenceValue};
 use super::hand::Asked;
 use super::health::TargetHealth;
 use super::intent::{IntentId, Kind};
@@ -14,19 +14,12 @@ use super::journal::{FreezeSnapshot, SeenFence, TransitionKind};
 use super::line::Line;
 use super::live::members_named;
 use super::notice::{NoticeKind, Severity};
-use super::own::{adopt_command, cure};
+use super::own::adopt_command;
 use super::select::tier_of;
 use super::state::{Cx, PolicyState, Shared, Words};
 use super::verify;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// What was wrong with the fences before a reading, for "say it once".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct FenceSaid {
-    trouble: Option<String>,
-    ttl: Option<String>,
-}
 
 /// What the reading before this one showed, in this run.
 pub(super) struct LastReading {
@@ -217,6 +210,9 @@ impl PolicyState {
             self.brakes.locked = None;
             self.brakes.lock_is_news = false;
         }
+        if free && news.line == Line::Broken && !self.brakes.freeze_is_news {
+            self.tell_held(cx, &news.value);
+        }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match mode {
             FenceMode::Frozen if !unfreezing => self.frozen_through_the_fence(cx),
@@ -232,6 +228,29 @@ impl PolicyState {
             }
             FenceMode::Auto | FenceMode::Frozen | FenceMode::Locked | FenceMode::Released => {}
         }
+    }
+
+    /// A fence lifts what holds here, and its writer was not seen to know of it: whoever lifted it must again.
+    fn tell_held(&mut self, cx: &mut Cx, value: &FenceValue) {
+        let mode = self.brakes.mode();
+        if !matches!(mode, FenceMode::Frozen | FenceMode::Forced) {
+            return;
+        }
+        let (id, mode) = (self.policy.id.clone(), mode.as_str());
+        let text = format!(
+            "{}/{} wrote epoch {} ({}), which does not say {mode}, and was not seen to lift it: it holds on",
+            value.cluster, value.instance, value.epoch, value.kind
+        );
+        self.journal(cx, TransitionKind::Frozen, text.clone());
+        let next = vec![format!("`failoverd unfreeze {id}` if it was lifted")];
+        let title = format!("{id}: {mode} still");
+        self.tell(
+            cx,
+            NoticeKind::Frozen,
+            Severity::Warning,
+            title,
+            Words { why: vec![text], next, ..Words::default() },
+        );
     }
 
     /// What it says of failback.
@@ -352,72 +371,6 @@ impl PolicyState {
         if is_move {
             let until = at + self.policy.failover.hold_down;
             self.brakes.hold_down_until = self.brakes.hold_down_until.max((until > now.mono).then_some(until));
-        }
-    }
-
-    pub(super) fn fence_said(&self) -> FenceSaid {
-        let trouble = |(name, fence): (&RecordName, &Fence)| match fence {
-            Fence::Foreign { value, .. } => {
-                Some(format!("{name} belongs to {}/{} (policy {})", value.cluster, value.instance, value.policy))
-            }
-            Fence::Unusable { why, .. } => Some(format!("the fence of {name} cannot be used: {why}")),
-            Fence::Absent if self.had_fence(name) => {
-                Some(format!("the fence of {name} is gone although epoch {} was written", self.known_epoch))
-            }
-            _ => None,
-        };
-        let ttl = |(name, fence): (&RecordName, &Fence)| {
-            let ttl = fence.ours().and_then(|(_, raw)| raw.ttl).filter(|ttl| *ttl != FENCE_TTL)?;
-            Some(format!("the fence of {name} has TTL {ttl}, expected {FENCE_TTL}"))
-        };
-        let of = |text: &dyn Fn((&RecordName, &Fence)) -> Option<String>| {
-            let found: Vec<String> = self.policy.records.iter().zip(&self.live.fences).filter_map(text).collect();
-            (!found.is_empty()).then(|| found.join("; "))
-        };
-        FenceSaid { trouble: of(&trouble), ttl: of(&ttl) }
-    }
-
-    /// The next command to type about the first fence in trouble.
-    fn fence_next(&self) -> Option<String> {
-        self.live.fences.iter().find_map(|fence| match fence {
-            Fence::Foreign { value, .. } => Some(format!(
-                "it is only watched; let that cluster release it, or `failoverd takeover {} --from {}`",
-                self.policy.id, value.cluster
-            )),
-            Fence::Unusable { damage, .. } => Some(cure(self, damage)),
-            Fence::Absent => Some(format!("find out who deleted it, then `{}`", adopt_command(self, true))),
-            Fence::Ours { .. } | Fence::Released { .. } => None,
-        })
-    }
-
-    /// Tells what the reading changed about the fences, once.
-    pub(super) fn tell_fence(&mut self, cx: &mut Cx, before: FenceSaid) {
-        let id = self.policy.id.clone();
-        let said = self.fence_said();
-        if let Some(text) = said.ttl.clone().filter(|_| said.ttl != before.ttl) {
-            self.journal(cx, TransitionKind::Drift, text.clone());
-            let next = vec!["nothing waits for it; the next write restores it".to_owned()];
-            let words = Words { why: vec![text], next, ..Words::default() };
-            let title = format!("{id}: somebody changed the fence's TTL");
-            self.tell(cx, NoticeKind::Drift, Severity::Warning, title, words);
-        }
-        if said.trouble == before.trouble {
-            return;
-        }
-        match said.trouble {
-            Some(text) => {
-                self.journal(cx, TransitionKind::FenceTrouble, text.clone());
-                let mut next = vec!["no automatic write is made for this policy".to_owned()];
-                next.extend(self.fence_next());
-                let words = Words { why: vec![text], next, ..Words::default() };
-                let title = format!("{id}: the fence cannot be used");
-                self.tell(cx, NoticeKind::FenceTrouble, Severity::Critical, title, words);
-            }
-            None => {
-                self.journal(cx, TransitionKind::FenceFine, "the fence can be used again");
-                let title = format!("{id}: the fence can be used again");
-                self.tell(cx, NoticeKind::FenceFine, Severity::Info, title, Words::default());
-            }
         }
     }
 }

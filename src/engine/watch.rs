@@ -5,12 +5,13 @@ use std::time::Duration;
 use crate::domain::{NameServers, TargetName};
 
 use super::action::Action;
+use super::damaged::FenceSaid;
 use super::event::ServerAnswer;
 use super::journal::TransitionKind;
 use super::live::Reading;
 use super::notice::{NoticeKind, Severity};
 use super::obstacle;
-use super::peer::{FenceSaid, LastReading};
+use super::peer::LastReading;
 use super::report::{Obstacle, Rule};
 use super::resolve;
 use super::state::{Cx, PolicyState, Trouble, Urgency, Words};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::{ClusterName, Members, Tick};
 
 use super::event::{Command, CommandKind, CommandReply};
-use super::fence::{Fence, FenceMode};
+use super::fence::{Fence, FenceKind, FenceMode};
 use super::guard::fence_refusal;
 use super::intent::{Intent, Kind};
 use super::journal::{FreezeSnapshot, HandKind, HandSnapshot, TransitionKind};
@@ -339,7 +339,10 @@ impl PolicyState {
             return;
         }
         let lifting = self.asked(&Asked::Unfreeze).map(|h| h.asked);
-        if lifting.is_some_and(|asked| asked < self.live.read_began) && !self.live.is_held() {
+        // A burn keeps the epoch it stands on: who reads the next write cannot tell that it lifted anything.
+        let burns = |f: &Fence| f.ours().is_some_and(|(v, _)| v.kind == FenceKind::Known(Kind::Burn));
+        let burnt = lifting.is_some() && self.live.fences.iter().any(burns);
+        if lifting.is_some_and(|asked| asked < self.live.read_began) && !self.live.is_held() && !burnt {
             // Asked for after the unfreeze, this reading shows nothing to lift: what is frozen later is not meant.
             self.hands.retain(|h| h.what != Asked::Unfreeze);
             self.dirty = true;
@@ -354,11 +357,14 @@ impl PolicyState {
             self.brakes.lock_is_news = false;
             self.dirty = true;
         }
+        if self.asked(&Asked::Ack).is_none() && self.live.says(FenceMode::Locked) {
+            self.brakes.lock(cx.now);
+        }
         let mode = self.brakes.mode();
         let differs = |f: &Fence| f.ours().is_some_and(|(v, _)| v.mode != mode);
         let kind = if self.asked(&Asked::Ack).is_some() {
             Kind::Ack
-        } else if self.live.fences.iter().any(differs) || self.brakes.freeze_is_news {
+        } else if self.live.fences.iter().any(differs) || self.brakes.freeze_is_news || burnt {
             match mode {
                 FenceMode::Frozen | FenceMode::Forced => Kind::Freeze,
                 FenceMode::Locked => Kind::Lock,

@@ -177,6 +177,8 @@ pub struct SeenFence {
     pub attempt: String,
     pub epoch: Epoch,
     pub mode: FenceMode,
+    /// Which targets it names.
+    pub to: String,
     /// A reading since showed no fence of our cluster that can be used.
     #[serde(default)]
     pub broken: bool,

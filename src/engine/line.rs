@@ -23,7 +23,13 @@ pub(super) enum Line {
 
 impl SeenFence {
     pub fn of(value: &FenceValue) -> SeenFence {
-        SeenFence { attempt: value.attempt.clone(), epoch: value.epoch, mode: value.mode, broken: false }
+        SeenFence {
+            attempt: value.attempt.clone(),
+            epoch: value.epoch,
+            mode: value.mode,
+            to: value.to.clone(),
+            broken: false,
+        }
     }
 }
 
@@ -66,7 +72,7 @@ mod tests {
                 format!("v=1 e={epoch} p=web o=prod/b a={attempt} t=1800000000 k={kind} h=0 m=auto u=0 c=0 to=x");
             FenceValue::parse(&text).unwrap()
         };
-        let seen = |mode, broken| SeenFence { attempt: "a-7".into(), epoch: Epoch(7), mode, broken };
+        let seen = |mode, broken| SeenFence { attempt: "a-7".into(), epoch: Epoch(7), mode, to: "x".into(), broken };
         use FenceMode::*;
         let cases = [
             (seen(Auto, false), value(7, "failover", "a-7"), Line::Same),

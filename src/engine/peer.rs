@@ -37,7 +37,7 @@ struct News {
     /// Writes between the two that were not seen, as far as their epochs tell.
     unseen: u64,
     is_peer: bool,
-    /// What was published at the reading before.
+    /// What was published at the reading before, or by the fence seen before when this run has read nothing yet.
     before: Option<Members>,
     /// Written after this, whatever its writer's clock says.
     after: Option<Tick>,
@@ -66,12 +66,13 @@ impl PolicyState {
             return;
         }
         let seen = self.seen.replace(SeenFence::of(&value));
+        let named = || members_named(&self.policy, &seen.as_ref()?.to);
         let news = News {
             line,
             said: seen.as_ref().map(|seen| seen.mode),
             unseen: seen.as_ref().map_or(0, |seen| value.epoch.0.saturating_sub(seen.epoch.next().0)),
             is_peer: value.instance != cx.shared.settings.instance,
-            before: last.members.filter(|_| line != Line::Unknown),
+            before: if last.at.is_some() { last.members.filter(|_| line != Line::Unknown) } else { named() },
             after: last.at.filter(|_| line != Line::Unknown),
             value,
         };
@@ -96,7 +97,9 @@ impl PolicyState {
         // A burn may stand on a write of ours that lifted it.
         let burns = news.is_peer && value.kind == FenceKind::Known(Kind::Burn);
         let is_carried = news.line == Line::Next && news.said == Some(value.mode) && !burns;
-        if self.asked(&Asked::Unfreeze).is_none() || !(is_typed || holds && !is_carried) {
+        // A burn of ours is older than what was typed since.
+        let is_own = !news.is_peer && value.kind == FenceKind::Known(Kind::Burn);
+        if self.asked(&Asked::Unfreeze).is_none() || is_own || !(is_typed || holds && !is_carried) {
             return;
         }
         self.hands.retain(|h| h.what != Asked::Unfreeze);
@@ -132,6 +135,11 @@ impl PolicyState {
             (None, _) => false,
         };
         let moved_unseen = news.before.as_ref().is_some_and(elsewhere);
+        if moved_unseen && value.moves <= self.brakes.moves_last_hour(now.mono) {
+            // Its writer counts no automatic move that is not known here: a person's, and it has a direction.
+            let from = news.before.as_ref().map(|m| tier_of(self, m));
+            self.brakes.failback_blocked |= to.as_ref().map(|to| tier_of(self, to)) > from;
+        }
         let is_counted = value.kind.is_counted_move() || moved_unseen;
         let acking = self.asked(&Asked::Ack).is_some();
         // There and back again, or before anything was seen here: only the moves its writer counts tell of it.
@@ -194,24 +202,36 @@ impl PolicyState {
         let lifts = news.line.is_whole();
         let acked = lifts && news.value.kind == FenceKind::Known(Kind::Ack) && mode != FenceMode::Locked;
         let free = matches!(mode, FenceMode::Auto | FenceMode::Locked);
-        if lifts && news.said == Some(FenceMode::Frozen) && (free || mode == FenceMode::Forced) {
+        if lifts && (free || mode == FenceMode::Forced) {
             let lifted = self.brakes.frozen.take_if(|_| !self.brakes.freeze_is_news);
             if lifted.is_some() {
                 cx.shared.evacuation.forget();
                 self.left = None;
             }
         }
-        if lifts && free && matches!(news.said, Some(FenceMode::Frozen | FenceMode::Forced)) {
+        if lifts && free && news.said != Some(FenceMode::Auto) {
             self.brakes.forced = false;
         }
-        let locked = news.said == Some(FenceMode::Locked) && !self.brakes.lock_is_news;
-        // A lock-out that the fence does not carry yet outlives any write but a person's ack.
-        if acked || lifts && mode == FenceMode::Auto && locked {
+        // A lock-out that the fence does not carry yet outlives any write but a person's ack; so does one that
+        // another fence of the policy says.
+        let says_auto = mode == FenceMode::Auto && !self.live.says(FenceMode::Locked);
+        if acked || lifts && says_auto && !self.brakes.lock_is_news {
             self.brakes.locked = None;
             self.brakes.lock_is_news = false;
         }
-        if free && news.line == Line::Broken && !self.brakes.freeze_is_news {
+        let known = self.brakes.freeze_is_news || self.brakes.lock_is_news;
+        let weaker = match self.brakes.mode() {
+            FenceMode::Frozen | FenceMode::Forced => free,
+            FenceMode::Locked => mode == FenceMode::Auto,
+            FenceMode::Auto | FenceMode::Released => false,
+        };
+        if weaker && !known {
             self.tell_held(cx, &news.value);
+        }
+        if !lifts && cx.shared.mode.writes() {
+            // What holds on is in no fence any more.
+            self.brakes.freeze_is_news |= free && self.brakes.frozen.is_some();
+            self.brakes.lock_is_news |= mode == FenceMode::Auto && self.brakes.locked.is_some();
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match mode {
@@ -232,25 +252,19 @@ impl PolicyState {
 
     /// A fence lifts what holds here, and its writer was not seen to know of it: whoever lifted it must again.
     fn tell_held(&mut self, cx: &mut Cx, value: &FenceValue) {
-        let mode = self.brakes.mode();
-        if !matches!(mode, FenceMode::Frozen | FenceMode::Forced) {
-            return;
-        }
-        let (id, mode) = (self.policy.id.clone(), mode.as_str());
+        let (id, mode) = (self.policy.id.clone(), self.brakes.mode().as_str());
+        let (kind, notice, verb) = match self.brakes.mode() {
+            FenceMode::Locked => (TransitionKind::Locked, NoticeKind::Locked, "ack"),
+            _ => (TransitionKind::Frozen, NoticeKind::Frozen, "unfreeze"),
+        };
         let text = format!(
             "{}/{} wrote epoch {} ({}), which does not say {mode}, and was not seen to lift it: it holds on",
             value.cluster, value.instance, value.epoch, value.kind
         );
-        self.journal(cx, TransitionKind::Frozen, text.clone());
-        let next = vec![format!("`failoverd unfreeze {id}` if it was lifted")];
+        self.journal(cx, kind, text.clone());
+        let next = vec![format!("`failoverd {verb} {id}` if it was lifted")];
         let title = format!("{id}: {mode} still");
-        self.tell(
-            cx,
-            NoticeKind::Frozen,
-            Severity::Warning,
-            title,
-            Words { why: vec![text], next, ..Words::default() },
-        );
+        self.tell(cx, notice, Severity::Warning, title, Words { why: vec![text], next, ..Words::default() });
     }
 
     /// What it says of failback.
@@ -332,8 +346,14 @@ impl PolicyState {
         for mode in told {
             match mode {
                 FenceMode::Frozen if !unfreezing => self.freeze_as_told(cx, "somebody".to_owned(), cx.now.wall),
-                FenceMode::Forced => self.brakes.forced |= !unfreezing,
-                FenceMode::Locked if !acking => self.brakes.lock(cx.now),
+                FenceMode::Forced if !unfreezing && !self.brakes.forced => {
+                    self.brakes.forced = true;
+                    self.journal(cx, TransitionKind::Frozen, "forced, as a spoiled fence says");
+                }
+                FenceMode::Locked if !acking && self.brakes.locked.is_none() => {
+                    self.brakes.lock(cx.now);
+                    self.journal(cx, TransitionKind::Locked, "locked out, as a spoiled fence says");
+                }
                 _ => {}
             }
         }

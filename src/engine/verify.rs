@@ -11,7 +11,7 @@ use crate::domain::time::human;
 use crate::domain::{Content, Epoch, Members, Outcome, TargetIdx, Tick};
 use crate::seeded::{Bug, seeded};
 
-use super::fence::FenceValue;
+use super::fence::{FenceMode, FenceValue, unquote};
 use super::hand::Asked;
 use super::ids::incident_id;
 use super::intent::{Intent, IntentId, IntentOutcome, Kind};
@@ -417,6 +417,23 @@ fn poll(s: &mut Settling, p: &PolicyState, cx: &mut Cx) {
     }
 }
 
+/// The write took a freeze or a `force` out of the fence.
+fn lifted(intent: &Intent) -> bool {
+    let holds =
+        |text: &str| FenceValue::parse(text).is_ok_and(|v| matches!(v.mode, FenceMode::Frozen | FenceMode::Forced));
+    let mut before = intent.before.iter().flatten().filter_map(|set| unquote(set.values.first()?));
+    before.any(|text| holds(&text)) && !intent.after.iter().any(|text| holds(text))
+}
+
+/// What was locked out since may be younger than a person's ack whose change vanished: it is not written again.
+fn lost_ack(p: &mut PolicyState, cx: &mut Cx) {
+    let id = p.policy.id.clone();
+    let why = vec!["the provider no longer knows the change that carried it".to_owned()];
+    let next = vec![format!("`failoverd ack {id}` again if `failoverd status {id}` still waits for it")];
+    let title = format!("{id}: the ack was lost");
+    p.tell(cx, NoticeKind::Refused, Severity::Warning, title, Words { why, next, ..Words::default() });
+}
+
 /// The provider's word about a change; every write that rode in its batch learns it.
 pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: &Result<ChangeStatus, ApiError>) {
     each(p, cx, |s, p, cx| {
@@ -434,9 +451,12 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
                 p.journal(cx, TransitionKind::ApiTrouble, "an accepted change vanished; reading the zone again");
                 // A freeze that it carried may be in no fence any more.
                 p.brakes.freeze_is_news = p.brakes.frozen.is_some();
-                if s.intent.kind == Kind::Unfreeze && p.brakes.frozen.is_none() {
+                if lifted(&s.intent) && p.brakes.frozen.is_none() && !p.brakes.forced {
                     // What stands may say frozen again, and a person was told otherwise.
                     p.ask(cx, Asked::Unfreeze, "again: its change vanished");
+                }
+                if s.intent.kind == Kind::Ack {
+                    lost_ack(p, cx);
                 }
                 p.dirty = true;
                 p.read_now(cx, Urgency::FenceRead);

@@ -31,8 +31,8 @@ pub(super) struct Drive {
     pub(super) disk_full: bool,
     /// There is room for entries without a snapshot only.
     pub(super) disk_small: bool,
-    /// Changes become INSYNC when they are asked about.
-    pub(super) syncs: bool,
+    /// What is said of every change; `None`: nothing.
+    pub(super) sync: Option<ChangeStatus>,
     /// Which target each policy's record publishes, and which fence stands.
     pub(super) published: BTreeMap<String, String>,
     pub(super) fences: BTreeMap<String, String>,
@@ -122,7 +122,7 @@ impl Drive {
             snapshots: BTreeMap::new(),
             disk_full: false,
             disk_small: false,
-            syncs: true,
+            sync: Some(ChangeStatus::Insync),
             published,
             fences,
             beside: None,
@@ -229,8 +229,11 @@ impl Drive {
                 self.feed(Event::Read { policy, record, result, calls: 2 });
             }
             ApiCall::Write { batch, changes, .. } => self.writes.push((batch, changes)),
-            ApiCall::GetChange { .. } if !self.syncs => {}
-            ApiCall::GetChange { intent, .. } => self.feed(Event::Synced { intent, result: Ok(ChangeStatus::Insync) }),
+            ApiCall::GetChange { intent, .. } => {
+                if let Some(status) = self.sync {
+                    self.feed(Event::Synced { intent, result: Ok(status) });
+                }
+            }
         }
     }
 

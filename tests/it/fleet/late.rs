@@ -176,7 +176,7 @@ fn half_a_reading_holds_no_force_back() {
 #[test]
 fn a_disk_that_works_again_is_not_told_what_an_intent_was_before_its_outcome() {
     let mut drive = calm(vec![policy(1, 0)]);
-    (drive.disk_full, drive.syncs) = (true, false);
+    (drive.disk_full, drive.sync) = (true, None);
     let to = Members::one(TargetIdx(1));
     let command = Command {
         kind: CommandKind::Force { to },

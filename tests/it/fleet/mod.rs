@@ -5,6 +5,7 @@ mod drive;
 mod expiry;
 mod guard;
 mod late;
+mod line;
 mod mass;
 mod pass;
 mod passes;

@@ -1,0 +1,73 @@
+//! How a fence follows the one that was seen (docs/adr/0010), where a text scenario cannot say it: a change that
+//! vanishes, an answer that comes after a peer's next write was read.
+
+use failoverd::domain::*;
+use failoverd::engine::event::{Command, CommandKind, Event};
+use failoverd::engine::notice::NoticeKind;
+use failoverd::engine::report;
+use failoverd::engine::zone::{ChangeStatus, WriteAnswer};
+
+use super::drive::*;
+
+const NAME: &str = "web1.example.com";
+
+fn type_in(drive: &mut Drive, kind: CommandKind) {
+    let command = Command { kind, policy: Some(PolicyIdx(0)), by: "ann".into(), reason: "a test".into() };
+    drive.feed(Event::Command { id: 1, command });
+}
+
+/// A peer's fence, with other words in it.
+fn peers(epoch: u64, words: &[(&str, &str)]) -> String {
+    words.iter().fold(fence(&policy(1, 0), "b", epoch), |text, (from, to)| text.replace(from, to))
+}
+
+/// One policy whose fence says `stood`, after a person typed `kind` over it and the provider took it: then the zone
+/// loses that write, and its change is known no more.
+fn lost(stood: &str, kind: CommandKind) -> Drive {
+    let mut drive = calm(vec![policy(1, 0)]);
+    drive.fences.insert(NAME.into(), stood.to_owned());
+    drive.pass(600_000);
+    drive.sync = None;
+    type_in(&mut drive, kind);
+    drive.accept(0);
+    drive.fences.insert(NAME.into(), stood.to_owned());
+    drive.sync = Some(ChangeStatus::Vanished);
+    drive.pass(60_000);
+    drive
+}
+
+#[test]
+fn whoever_unfroze_is_told_when_the_change_vanished_and_the_zone_says_frozen_again() {
+    for word in ["m=frozen", "m=forced"] {
+        let drive = lost(&peers(8, &[("m=auto", word)]), CommandKind::Unfreeze);
+        let brakes = report(&drive.fleet, PolicyIdx(0), at(drive.ms)).unwrap().brakes;
+        assert_eq!(brakes.frozen.is_some(), word == "m=frozen");
+        let told = |(kind, text): &&(NoticeKind, String)| *kind == NoticeKind::Frozen && text.contains(" again; ");
+        assert_eq!(drive.notices.iter().filter(told).count(), 1, "{:?}", drive.notices);
+        assert_eq!(drive.writes.len(), 1, "and nothing is lifted once more");
+    }
+}
+
+#[test]
+fn whoever_acknowledged_is_told_when_the_change_vanished_and_is_asked_to_look_again() {
+    let drive = lost(&peers(8, &[("m=auto", "m=locked"), ("k=adopt", "k=lock")]), CommandKind::Ack);
+    let told = |(kind, text): &&(NoticeKind, String)| *kind == NoticeKind::Refused && text.contains("the ack was lost");
+    assert_eq!(drive.notices.iter().filter(told).count(), 1, "{:?}", drive.notices);
+    assert!(report(&drive.fleet, PolicyIdx(0), at(drive.ms)).unwrap().brakes.locked);
+}
+
+#[test]
+fn an_answer_that_comes_after_a_peers_next_write_was_read_takes_nothing_back() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    type_in(&mut drive, CommandKind::Freeze);
+    drive.land(0);
+    let words = [("k=adopt", "k=failover"), ("h=0", "h=1"), ("m=auto", "m=frozen"), ("t=17", "t=18")];
+    drive.fences.insert(NAME.into(), peers(9, &words));
+    drive.pass(600_000);
+    let moves = |drive: &Drive| report(&drive.fleet, PolicyIdx(0), at(drive.ms)).unwrap().brakes.moves_last_hour;
+    assert_eq!(moves(&drive), 1);
+    let batch = drive.writes[0].0;
+    drive.feed(Event::Answered { batch, answer: WriteAnswer::Accepted { change_id: "C0".into() } });
+    drive.pass(600_000);
+    assert_eq!(moves(&drive), 1, "the peer's move is read again, and counts once: {:?}", drive.transitions);
+}

@@ -332,10 +332,9 @@ impl PolicyState {
         }
         if !self.live.fences.iter().all(|f| f.ours().is_some()) {
             // There is no fence of ours to say it; what is asked of another day's fence is asked anew. Who makes a
-            // spoiled one good writes what was typed meanwhile.
-            if !self.live.fences.iter().any(|f| matches!(f, Fence::Unusable { .. })) {
-                self.hands.retain(|h| h.what.goes_first());
-            }
+            // spoiled one good lifts what it says.
+            let spoiled = self.live.fences.iter().any(|f| matches!(f, Fence::Unusable { .. }));
+            self.hands.retain(|h| h.what.goes_first() || spoiled && h.what == Asked::Unfreeze);
             return;
         }
         let lifting = self.asked(&Asked::Unfreeze).map(|h| h.asked);

@@ -43,6 +43,14 @@ struct News {
     after: Option<Tick>,
 }
 
+/// How it is told that a mode holds, and the command that ends it.
+fn held(mode: FenceMode) -> (TransitionKind, NoticeKind, &'static str) {
+    match mode {
+        FenceMode::Locked => (TransitionKind::Locked, NoticeKind::Locked, "ack"),
+        _ => (TransitionKind::Frozen, NoticeKind::Frozen, "unfreeze"),
+    }
+}
+
 impl PolicyState {
     /// Another instance of our cluster wrote the fence (or an earlier run of this one whose disk
     /// is lost): its epoch and brakes are taken over as if they were ours.
@@ -80,7 +88,7 @@ impl PolicyState {
         self.precondition_failures = 0;
         self.known_epoch = self.known_epoch.max(news.value.epoch);
         self.dirty = true;
-        self.overtake_unfreeze(cx, &news);
+        self.overtake_hands(cx, &news);
         let is_new = self.take_moves_of(cx, &news);
         self.take_mode(cx, &news);
         self.take_words(&news);
@@ -88,37 +96,34 @@ impl PolicyState {
         self.tell_peer(cx, &news, is_new);
     }
 
-    /// A hand younger than the unfreeze we still have to write wins; an older one is written over. What the
-    /// next write only carries on is older; where anything was not seen, it may be younger.
-    fn overtake_unfreeze(&mut self, cx: &mut Cx, news: &News) {
-        let value = &news.value;
-        let is_typed = matches!(value.kind, FenceKind::Known(Kind::Freeze | Kind::Force));
-        let holds = matches!(value.mode, FenceMode::Frozen | FenceMode::Forced);
-        // A burn may stand on a write of ours that lifted it.
-        let burns = news.is_peer && value.kind == FenceKind::Known(Kind::Burn);
-        let is_carried = news.line == Line::Next && news.said == Some(value.mode) && !burns;
-        // A burn of ours is older than what was typed since.
-        let is_own = !news.is_peer && value.kind == FenceKind::Known(Kind::Burn);
-        if self.asked(&Asked::Unfreeze).is_none() || is_own || !(is_typed || holds && !is_carried) {
+    /// A fence that holds may be younger than the unfreeze or ack we still have to write, unless it only carries on
+    /// what the one seen said; an older one is written over.
+    fn overtake_hands(&mut self, cx: &mut Cx, news: &News) {
+        let (value, said) = (&news.value, news.said);
+        let is = |kind| value.kind == FenceKind::Known(kind);
+        // A burn of ours is older than what was typed since; a peer's may stand on a write of ours that lifted it.
+        let follows = news.line == Line::Next && !(news.is_peer && is(Kind::Burn));
+        let hand = match value.mode {
+            _ if !news.is_peer && is(Kind::Burn) => return,
+            _ if is(Kind::Freeze) || is(Kind::Force) => Asked::Unfreeze,
+            FenceMode::Frozen | FenceMode::Forced if !(follows && said == Some(value.mode)) => Asked::Unfreeze,
+            FenceMode::Locked if !(follows && said != Some(FenceMode::Auto)) => Asked::Ack,
+            _ => return,
+        };
+        if self.asked(&hand).is_none() {
             return;
         }
-        self.hands.retain(|h| h.what != Asked::Unfreeze);
-        let id = self.policy.id.clone();
-        let mode = value.mode.as_str();
+        self.hands.retain(|h| h.what != hand);
+        let (kind, notice, verb) = held(value.mode);
+        let (id, mode) = (self.policy.id.clone(), value.mode.as_str());
         let text = format!(
-            "the unfreeze is not written: {}/{} wrote epoch {} ({}), which says {mode} and may be younger",
+            "the {verb} is not written: {}/{} wrote epoch {} ({}), which says {mode} and may be younger",
             value.cluster, value.instance, value.epoch, value.kind
         );
-        self.journal(cx, TransitionKind::Frozen, text.clone());
-        let next = vec![format!("`failoverd unfreeze {id}` again if it is still meant")];
+        self.journal(cx, kind, text.clone());
+        let next = vec![format!("`failoverd {verb} {id}` again if it is still meant")];
         let title = format!("{id}: {mode} again");
-        self.tell(
-            cx,
-            NoticeKind::Frozen,
-            Severity::Warning,
-            title,
-            Words { why: vec![text], next, ..Words::default() },
-        );
+        self.tell(cx, notice, Severity::Warning, title, Words { why: vec![text], next, ..Words::default() });
     }
 
     /// The moves it tells of are counted and hold down, wherever it stands. Returns whether they are new.
@@ -162,7 +167,7 @@ impl PolicyState {
                 (0..=others).for_each(|_| self.brakes.count_move(at, now.mono));
             }
             // What an ack forgets that no fence says yet is what was known when it was typed.
-            if !acking {
+            if !acking || news.line == Line::Broken {
                 self.brakes.at_least(value.moves, at, now.mono);
             }
         }
@@ -253,10 +258,7 @@ impl PolicyState {
     /// A fence lifts what holds here, and its writer was not seen to know of it: whoever lifted it must again.
     fn tell_held(&mut self, cx: &mut Cx, value: &FenceValue) {
         let (id, mode) = (self.policy.id.clone(), self.brakes.mode().as_str());
-        let (kind, notice, verb) = match self.brakes.mode() {
-            FenceMode::Locked => (TransitionKind::Locked, NoticeKind::Locked, "ack"),
-            _ => (TransitionKind::Frozen, NoticeKind::Frozen, "unfreeze"),
-        };
+        let (kind, notice, verb) = held(self.brakes.mode());
         let text = format!(
             "{}/{} wrote epoch {} ({}), which does not say {mode}, and was not seen to lift it: it holds on",
             value.cluster, value.instance, value.epoch, value.kind

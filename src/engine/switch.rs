@@ -540,6 +540,8 @@ pub(super) fn close(p: &mut PolicyState, cx: &mut Cx, outcome: IntentOutcome) {
 
 /// It is published, and nothing proves it any more.
 fn overwritten(p: &mut PolicyState, cx: &mut Cx, write: &Writing) {
+    p.brakes.unverified = true;
+    p.brakes.called = Some(cx.now);
     let (kind, id) = (write.intent.kind, &p.policy.id);
     let next = vec![format!("nothing of it was proven: look yourself, then `failoverd ack {id}`")];
     let words = Words { why: vec![planned::why_not(&write.intent)], next, ..Words::default() };

@@ -150,6 +150,8 @@ pub struct Checker {
     pub denied: BTreeMap<String, &'static str>,
     /// Attempts that were applied, and at which policy, unless somebody else laid hands on it since.
     pub stood: BTreeMap<String, Stood>,
+    /// Attempts that were applied at any time.
+    pub landed: BTreeSet<String>,
     /// Highest epoch applied at each record since somebody else laid hands on it.
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
@@ -178,6 +180,7 @@ impl Checker {
             seen: (0..instances).map(|_| Seen::default()).collect(),
             denied: BTreeMap::new(),
             stood: BTreeMap::new(),
+            landed: BTreeSet::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
             typed: vec![vec![0; scene.policies.len()]; instances],

@@ -2,6 +2,8 @@
 //! lifts is believed only along an unbroken line from the fence that was seen to carry it (docs/adr/0010).
 //! Judges, never reads or writes.
 
+use crate::domain::Epoch;
+
 use super::fence::{FenceKind, FenceMode, FenceValue};
 use super::intent::Kind;
 use super::journal::SeenFence;
@@ -39,8 +41,7 @@ impl Line {
         if seen.attempt == value.attempt {
             return Line::Same;
         }
-        let burns = value.kind == FenceKind::Known(Kind::Burn) && value.epoch == seen.epoch;
-        let follows = burns || value.epoch == seen.epoch.next();
+        let follows = value.epoch == at_least(seen, value);
         // Nothing automatic is free to follow a freeze: its writer never saw it.
         let is_held = matches!(seen.mode, FenceMode::Frozen | FenceMode::Forced | FenceMode::Released);
         if seen.broken || follows && is_held && value.kind.is_automatic_move() {
@@ -60,10 +61,19 @@ impl Line {
     }
 }
 
+/// Writes between the two that were not seen, as far as their epochs tell.
+pub(super) fn unseen(seen: &SeenFence, value: &FenceValue) -> u64 {
+    value.epoch.0.saturating_sub(at_least(seen, value).0)
+}
+
+/// The epoch of a write directly over the one seen: a burn keeps the epoch it stands on.
+fn at_least(seen: &SeenFence, value: &FenceValue) -> Epoch {
+    if value.kind == FenceKind::Known(Kind::Burn) { seen.epoch } else { seen.epoch.next() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Epoch;
 
     #[test]
     fn a_fence_is_judged_by_what_it_replaced() {
@@ -79,6 +89,7 @@ mod tests {
             (seen(Auto, true), value(7, "failover", "a-7"), Line::Same),
             (seen(Auto, false), value(8, "failover", "b-1"), Line::Next),
             (seen(Auto, false), value(7, "burn", "b-1"), Line::Next),
+            (seen(Auto, false), value(8, "burn", "b-1"), Line::Skipped),
             (seen(Auto, false), value(10, "ack", "b-1"), Line::Skipped),
             (seen(Auto, false), value(7, "failover", "b-1"), Line::Broken),
             (seen(Auto, false), value(6, "burn", "b-1"), Line::Broken),
@@ -92,6 +103,11 @@ mod tests {
         ];
         for (seen, value, wanted) in cases {
             assert_eq!(Line::from(Some(&seen), &value), wanted, "{seen:?}, then {}", value.encode());
+        }
+        let before = seen(Auto, false);
+        let cases = [(8, "ack", 0), (10, "ack", 2), (3, "ack", 0), (7, "burn", 0), (8, "burn", 1)];
+        for (epoch, kind, between) in cases {
+            assert_eq!(unseen(&before, &value(epoch, kind, "b-1")), between, "{epoch} {kind}");
         }
         assert_eq!(Line::from(None, &value(3, "lock", "b-1")), Line::Unknown);
     }

@@ -11,7 +11,7 @@ use super::hand::Asked;
 use super::health::TargetHealth;
 use super::intent::{IntentId, Kind};
 use super::journal::{FreezeSnapshot, SeenFence, TransitionKind};
-use super::line::Line;
+use super::line::{self, Line};
 use super::live::members_named;
 use super::notice::{NoticeKind, Severity};
 use super::own::adopt_command;
@@ -78,7 +78,7 @@ impl PolicyState {
         let news = News {
             line,
             said: seen.as_ref().map(|seen| seen.mode),
-            unseen: seen.as_ref().map_or(0, |seen| value.epoch.0.saturating_sub(seen.epoch.next().0)),
+            unseen: seen.as_ref().map_or(0, |seen| line::unseen(seen, &value)),
             is_peer: value.instance != cx.shared.settings.instance,
             before: if last.at.is_some() { last.members.filter(|_| line != Line::Unknown) } else { named() },
             after: last.at.filter(|_| line != Line::Unknown),

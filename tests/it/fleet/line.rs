@@ -71,3 +71,42 @@ fn an_answer_that_comes_after_a_peers_next_write_was_read_takes_nothing_back() {
     drive.pass(600_000);
     assert_eq!(moves(&drive), 1, "the peer's move is read again, and counts once: {:?}", drive.transitions);
 }
+
+#[test]
+fn a_fence_that_is_back_as_it_was_seen_breaks_no_line() {
+    let mut drive = calm(vec![policy(1, 0)]);
+    let frozen = peers(8, &[("m=auto", "m=frozen"), ("k=adopt", "k=freeze")]);
+    for stands in [Some(frozen.clone()), None, Some(frozen)] {
+        match stands {
+            Some(fence) => drop(drive.fences.insert(NAME.into(), fence)),
+            None => drop(drive.fences.remove(NAME)),
+        }
+        drive.pass(600_000);
+        assert!(drive.rules_frozen(0));
+    }
+    drive.fences.insert(NAME.into(), peers(9, &[("k=adopt", "k=unfreeze")]));
+    drive.pass(600_000);
+    assert!(!drive.rules_frozen(0), "who lifted it stood on it: {:?}", drive.transitions);
+}
+
+#[test]
+fn a_lock_out_that_one_of_two_fences_says_holds_for_the_policy() {
+    let two = || {
+        let base = policy(1, 0);
+        let records = [base.records.clone(), vec![RecordName::new("api1.example.com").unwrap()]].concat();
+        Policy { records, ..base }
+    };
+    let locked = |drive: &Drive| report(&drive.fleet, PolicyIdx(0), at(drive.ms)).unwrap().brakes.locked;
+    let lock = [("m=auto", "m=locked"), ("k=adopt", "k=lock")];
+    // The newer fence of the other record says nothing of it; read after the lock-out, and before.
+    for newest_first in [false, true] {
+        let mut drive = calm(vec![two()]);
+        let steps = [(NAME, peers(8, &lock)), ("api1.example.com", peers(9, &[]))];
+        let order = if newest_first { [1, 0] } else { [0, 1] };
+        for step in order.map(|i: usize| &steps[i]) {
+            drive.fences.insert(step.0.into(), step.1.clone());
+            drive.pass(600_000);
+        }
+        assert!(locked(&drive), "newest first: {newest_first}: {:?}", drive.transitions);
+    }
+}

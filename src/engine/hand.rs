@@ -322,6 +322,15 @@ impl PolicyState {
         }
     }
 
+    /// An ack that is in no fence and will not be written again.
+    pub(super) fn tell_lost_ack(&mut self, cx: &mut Cx, why: &str) {
+        let id = self.policy.id.clone();
+        let next = vec![format!("`failoverd ack {id}` again if `failoverd status {id}` still waits for it")];
+        let words = Words { why: vec![why.to_owned()], next, ..Words::default() };
+        self.tell(cx, NoticeKind::Refused, Severity::Warning, format!("{id}: the ack was lost"), words);
+        self.dirty = true;
+    }
+
     /// The fence must carry the hand and the lock-out we know of, here and everywhere.
     pub(super) fn keep_fence_mode(&mut self, cx: &mut Cx) {
         let calm = self.write.is_none()
@@ -334,6 +343,9 @@ impl PolicyState {
             // There is no fence of ours to say it; what is asked of another day's fence is asked anew. Who makes a
             // spoiled one good lifts what it says.
             let spoiled = self.live.fences.iter().any(|f| matches!(f, Fence::Unusable { .. }));
+            if spoiled && self.asked(&Asked::Ack).is_some() {
+                self.tell_lost_ack(cx, "the fence cannot be used, and may say locked still");
+            }
             self.hands.retain(|h| h.what.goes_first() || spoiled && h.what == Asked::Unfreeze);
             return;
         }

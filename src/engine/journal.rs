@@ -178,6 +178,7 @@ pub struct SeenFence {
     pub epoch: Epoch,
     pub mode: FenceMode,
     /// Which targets it names.
+    #[serde(default)]
     pub to: String,
     /// A reading since showed no fence of our cluster that can be used.
     #[serde(default)]

@@ -26,6 +26,8 @@ pub(super) struct LastReading {
     pub members: Option<Members>,
     /// `None`: there was none.
     pub at: Option<Tick>,
+    /// Automatic moves within the hour that were known.
+    pub moves: u32,
 }
 
 /// A fence of our cluster that was not seen before.
@@ -41,6 +43,8 @@ struct News {
     before: Option<Members>,
     /// Written after this, whatever its writer's clock says.
     after: Option<Tick>,
+    /// Automatic moves within the hour that were known before it.
+    known: u32,
 }
 
 /// How it is told that a mode holds, and the command that ends it.
@@ -82,6 +86,7 @@ impl PolicyState {
             is_peer: value.instance != cx.shared.settings.instance,
             before: if last.at.is_some() { last.members.filter(|_| line != Line::Unknown) } else { named() },
             after: last.at.filter(|_| line != Line::Unknown),
+            known: last.moves,
             value,
         };
         // A race lost to another instance is no refusal by the provider.
@@ -127,7 +132,7 @@ impl PolicyState {
     }
 
     /// The moves it tells of are counted and hold down, wherever it stands. Returns whether they are new.
-    fn take_moves_of(&mut self, cx: &Cx, news: &News) -> bool {
+    fn take_moves_of(&mut self, cx: &mut Cx, news: &News) -> bool {
         let (now, value) = (cx.now, &news.value);
         let by_clock = now.mono - now.wall.since(value.written);
         let at = by_clock.max(news.after.unwrap_or_default());
@@ -140,10 +145,13 @@ impl PolicyState {
             (None, _) => false,
         };
         let moved_unseen = news.before.as_ref().is_some_and(elsewhere);
-        if moved_unseen && value.moves <= self.brakes.moves_last_hour(now.mono) {
+        if moved_unseen && value.moves <= news.known {
             // Its writer counts no automatic move that is not known here: a person's, and it has a direction.
             let from = news.before.as_ref().map(|m| tier_of(self, m));
-            self.brakes.failback_blocked |= to.as_ref().map(|to| tier_of(self, to)) > from;
+            if !self.brakes.failback_blocked && to.as_ref().map(|to| tier_of(self, to)) > from {
+                self.brakes.failback_blocked = true;
+                self.tell_moved_unseen(cx, value);
+            }
         }
         let is_counted = value.kind.is_counted_move() || moved_unseen;
         let acking = self.asked(&Asked::Ack).is_some();
@@ -200,6 +208,23 @@ impl PolicyState {
         !again
     }
 
+    /// It may have been a person's switch; whoever knows that it was none can say so.
+    fn tell_moved_unseen(&mut self, cx: &mut Cx, value: &FenceValue) {
+        let id = self.policy.id.clone();
+        let text =
+            format!("epoch {} ({}) names {}, and no automatic move led there", value.epoch, value.kind, value.to);
+        self.journal(cx, TransitionKind::PeerMoved, text.clone());
+        let next = vec![format!("`failoverd ack {id}` if it is to fail back by itself")];
+        let title = format!("{id}: moved by a person, it seems; automatic failback is off");
+        self.tell(
+            cx,
+            NoticeKind::Refused,
+            Severity::Warning,
+            title,
+            Words { why: vec![text], next, ..Words::default() },
+        );
+    }
+
     /// What its mode holds back is held back here too, wherever it stands; what it lifts is lifted where the line
     /// from the fence that said so is whole, and nothing is known here that no fence carries yet.
     fn take_mode(&mut self, cx: &mut Cx, news: &News) {
@@ -240,7 +265,11 @@ impl PolicyState {
         }
         let unfreezing = self.asked(&Asked::Unfreeze).is_some();
         match mode {
-            FenceMode::Frozen if !unfreezing => self.frozen_through_the_fence(cx),
+            FenceMode::Frozen if !unfreezing => {
+                // One that came through a fence is carried again.
+                self.brakes.freeze_is_news &= self.brakes.frozen.as_ref().is_some_and(|freeze| !freeze.carried);
+                self.frozen_through_the_fence(cx);
+            }
             FenceMode::Forced => self.brakes.forced |= !unfreezing,
             FenceMode::Locked if self.asked(&Asked::Ack).is_none() => {
                 self.brakes.lock(now);

@@ -451,13 +451,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     p.known_epoch = p.known_epoch.max(write.intent.epoch);
     p.fenced.extend(p.policy.records.iter().cloned());
     let written = write.intent.after.first().and_then(|text| FenceValue::parse(text).ok());
-    // A peer's write over it may have been read before its own answer came.
-    let is_old = p.seen.as_ref().is_some_and(|seen| !seen.broken && seen.epoch > write.intent.epoch);
-    if is_old {
-        p.live.stale = true;
-    } else {
-        p.seen = written.as_ref().map(SeenFence::of).or(p.seen.take());
-    }
+    p.seen = written.as_ref().map(SeenFence::of).or(p.seen.take());
     p.write_trouble = None;
     p.precondition_failures = 0;
     if write.plan.is_none() && matches!(write.intent.kind, Kind::Failover | Kind::Failback | Kind::Trim | Kind::Fill) {
@@ -468,7 +462,7 @@ pub(super) fn accepted(p: &mut PolicyState, cx: &mut Cx, change_id: Option<Strin
     }
     p.left = cx.shared.evacuation.left(&write.intent.id, cx.now).or(p.left.take());
     // A reading that shows the attempt may show, too, what somebody did since.
-    if let Some(plan) = write.plan.as_ref().filter(|_| !is_read && !is_old) {
+    if let Some(plan) = write.plan.as_ref().filter(|_| !is_read) {
         p.live.written(&p.policy, plan, &cx.shared.settings.cluster);
     }
     let kind = write.intent.kind;

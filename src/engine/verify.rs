@@ -425,15 +425,6 @@ fn lifted(intent: &Intent) -> bool {
     before.any(|text| holds(&text)) && !intent.after.iter().any(|text| holds(text))
 }
 
-/// What was locked out since may be younger than a person's ack whose change vanished: it is not written again.
-fn lost_ack(p: &mut PolicyState, cx: &mut Cx) {
-    let id = p.policy.id.clone();
-    let why = vec!["the provider no longer knows the change that carried it".to_owned()];
-    let next = vec![format!("`failoverd ack {id}` again if `failoverd status {id}` still waits for it")];
-    let title = format!("{id}: the ack was lost");
-    p.tell(cx, NoticeKind::Refused, Severity::Warning, title, Words { why, next, ..Words::default() });
-}
-
 /// The provider's word about a change; every write that rode in its batch learns it.
 pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: &Result<ChangeStatus, ApiError>) {
     each(p, cx, |s, p, cx| {
@@ -456,7 +447,8 @@ pub(super) fn synced(p: &mut PolicyState, cx: &mut Cx, change_id: &str, result: 
                     p.ask(cx, Asked::Unfreeze, "again: its change vanished");
                 }
                 if s.intent.kind == Kind::Ack {
-                    lost_ack(p, cx);
+                    // What was locked out since may be younger: it is not written again.
+                    p.tell_lost_ack(cx, "the provider no longer knows the change that carried it");
                 }
                 p.dirty = true;
                 p.read_now(cx, Urgency::FenceRead);

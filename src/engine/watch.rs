@@ -91,7 +91,8 @@ impl PolicyState {
                 self.live.reconcile_due = cx.now.mono + self.policy.reconcile;
                 self.api_fine(cx);
                 let before = (self.live.drift.clone(), self.fence_said());
-                let last = LastReading { members: self.published().cloned(), at: last_read };
+                let moves = self.brakes.moves_last_hour(cx.now.mono);
+                let last = LastReading { members: self.published().cloned(), at: last_read, moves };
                 self.live.judge(&self.policy, &cx.shared.settings.cluster);
                 resolve::resolve(self, cx);
                 self.adopt_peer(cx, last);

@@ -10,7 +10,7 @@ use failoverd::engine::action::BatchId;
 use failoverd::engine::event::{Command, CommandKind, CommandReply, Event};
 use failoverd::engine::fence::fence_name;
 use failoverd::engine::intent::{Intent, IntentId, IntentOutcome};
-use failoverd::engine::journal::{FreezeSnapshot, JournalEntry, TransitionKind};
+use failoverd::engine::journal::{FreezeSnapshot, HandKind, JournalEntry, TransitionKind};
 use failoverd::engine::notice::NoticeKind;
 use failoverd::engine::zone::{ChangeStatus, DnsAnswer, LiveSet, RecordRead, WriteAnswer};
 
@@ -86,6 +86,8 @@ pub struct Seen {
     pub is_blind: bool,
     /// Direct probes of the published address since the last accepted write.
     pub by_name: Vec<BTreeMap<TargetIdx, ByName>>,
+    /// The highest epoch of a write of its own that was applied.
+    pub own: Vec<Option<Epoch>>,
     /// What was heard before a newer write of its own, which it may not know to be applied.
     pub before: Vec<Option<Earlier>>,
     /// When the change of the last write was told to be INSYNC.
@@ -150,8 +152,6 @@ pub struct Checker {
     pub denied: BTreeMap<String, &'static str>,
     /// Attempts that were applied, and at which policy, unless somebody else laid hands on it since.
     pub stood: BTreeMap<String, Stood>,
-    /// Attempts that were applied at any time.
-    pub landed: BTreeSet<String>,
     /// Highest epoch applied at each record since somebody else laid hands on it.
     pub heights: Vec<Vec<u64>>,
     /// When somebody else last laid hands on each policy's records or fences.
@@ -180,7 +180,6 @@ impl Checker {
             seen: (0..instances).map(|_| Seen::default()).collect(),
             denied: BTreeMap::new(),
             stood: BTreeMap::new(),
-            landed: BTreeSet::new(),
             heights: scene.policies.iter().map(|p| vec![0; p.records.len()]).collect(),
             tampered: vec![0; scene.policies.len()],
             typed: vec![vec![0; scene.policies.len()]; instances],
@@ -211,6 +210,7 @@ impl Checker {
         let policies = &self.policies;
         let open = one.disk.open().map(|intent| (intent.id.clone(), intent.clone())).collect();
         // An ack or unfreeze that nobody was answered may have reached the disk.
+        let mut on_disk = BTreeSet::new();
         let last = &mut self.seen[i];
         for command in last.commands.values().filter(|c| c.kind == CommandKind::Ack) {
             let policy = command.policy.and_then(|idx| last.numbers.get(&idx).copied());
@@ -221,7 +221,15 @@ impl Checker {
             for n in (0..policies.len()).filter(|n| policy.is_none_or(|p| p == *n)) {
                 self.lifted[n] = now;
                 last.kept.get_mut(n).into_iter().for_each(|kept| *kept = false);
+                let hands = one.disk.snapshots.get(&policies[n].id).into_iter().flat_map(|s| &s.hands);
+                if hands.clone().any(|h| h.what == HandKind::Unfreeze) {
+                    on_disk.insert(n);
+                }
             }
+        }
+        // One that did is in force wherever the freeze was typed.
+        for seen in &mut self.seen {
+            seen.frozen.iter_mut().enumerate().filter(|(n, _)| on_disk.contains(n)).for_each(|(_, f)| *f = false);
         }
         // A freeze that was answered and not lifted since holds on, unless the disk is a new one.
         let (typed, kept) = (std::mem::take(&mut self.seen[i].frozen), std::mem::take(&mut self.seen[i].kept));
@@ -242,6 +250,7 @@ impl Checker {
             first_read: vec![None; policies.len()],
             asked: vec![None; policies.len()],
             before: policies.iter().map(|_| None).collect(),
+            own: vec![None; policies.len()],
             by_name: vec![BTreeMap::new(); policies.len()],
             insync: vec![None; policies.len()],
             kept: frozen.clone(),

@@ -335,10 +335,6 @@ impl Checker {
         now: u64,
     ) -> Verdict<u64> {
         let values = written(self, changes);
-        // A request may land a second time when the zone lost it: nothing begins anew with that.
-        let again: BTreeSet<String> =
-            values.values().map(|v| v.attempt.clone()).filter(|a| self.landed.contains(a)).collect();
-        self.landed.extend(values.values().map(|v| v.attempt.clone()));
         let mut moved = BTreeSet::new();
         for Before { policy: n, record, fence, sets } in before {
             let policy = &self.policies[n];
@@ -405,12 +401,14 @@ impl Checker {
             let writer = ["a", "b", "c"].iter().position(|name| value.instance.as_str() == *name);
             for (i, seen) in self.seen.iter_mut().enumerate().filter(|_| kind.publishes()) {
                 // Another's change says nothing of when ours became INSYNC, nor of what was answered since ours.
-                if writer == Some(i) && !again.contains(&value.attempt) {
+                // One that lands late in a zone that lost its own successor is no news to who wrote both.
+                if writer == Some(i) && seen.own[n].is_none_or(|last| value.epoch > last) {
                     let (asked, by_name) = (seen.asked[n].take(), std::mem::take(&mut seen.by_name[n]));
                     if record == 0 {
                         seen.before[n] = Some(Earlier { epoch: value.epoch, asked, by_name });
                     }
                     seen.insync[n] = None;
+                    seen.own[n] = Some(value.epoch);
                 }
             }
         }

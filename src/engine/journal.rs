@@ -180,6 +180,9 @@ pub struct SeenFence {
     /// Which targets it names.
     #[serde(default)]
     pub to: String,
+    /// How many automatic moves it counts.
+    #[serde(default)]
+    pub moves: u32,
     /// A reading since showed no fence of our cluster that can be used.
     #[serde(default)]
     pub broken: bool,

@@ -30,6 +30,7 @@ impl SeenFence {
             epoch: value.epoch,
             mode: value.mode,
             to: value.to.clone(),
+            moves: value.moves,
             broken: false,
         }
     }
@@ -39,7 +40,9 @@ impl Line {
     pub fn from(seen: Option<&SeenFence>, value: &FenceValue) -> Line {
         let Some(seen) = seen else { return Line::Unknown };
         if seen.attempt == value.attempt {
-            return Line::Same;
+            // A hand may have edited what we knew.
+            let is_same = SeenFence { broken: seen.broken, ..SeenFence::of(value) } == *seen;
+            return if is_same { Line::Same } else { Line::Broken };
         }
         let follows = value.epoch == at_least(seen, value);
         // Nothing automatic is free to follow a freeze: its writer never saw it.
@@ -82,11 +85,13 @@ mod tests {
                 format!("v=1 e={epoch} p=web o=prod/b a={attempt} t=1800000000 k={kind} h=0 m=auto u=0 c=0 to=x");
             FenceValue::parse(&text).unwrap()
         };
-        let seen = |mode, broken| SeenFence { attempt: "a-7".into(), epoch: Epoch(7), mode, to: "x".into(), broken };
+        let seen =
+            |mode, broken| SeenFence { attempt: "a-7".into(), epoch: Epoch(7), mode, to: "x".into(), moves: 0, broken };
         use FenceMode::*;
         let cases = [
             (seen(Auto, false), value(7, "failover", "a-7"), Line::Same),
             (seen(Auto, true), value(7, "failover", "a-7"), Line::Same),
+            (seen(Frozen, false), value(7, "failover", "a-7"), Line::Broken),
             (seen(Auto, false), value(8, "failover", "b-1"), Line::Next),
             (seen(Auto, false), value(7, "burn", "b-1"), Line::Next),
             (seen(Auto, false), value(8, "burn", "b-1"), Line::Skipped),

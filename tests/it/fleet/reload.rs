@@ -169,8 +169,9 @@ fn another_machine_of_the_same_name_soaks_anew() {
         let mut first = policy(1, 0);
         first.failback.soak = Duration::from_secs(60);
         first.failback.mode = FailbackMode::Auto;
-        let mut drive = Drive::new(vec![first.clone()], settings(), failoverd::engine::Mode::Active);
+        let mut drive = Drive::unread(vec![first.clone()]);
         drive.published.insert("web1.example.com".into(), first.targets[1].content.to_string());
+        drive.reachable = true;
         drive.fences.insert("web1.example.com".into(), fence(&first, "a", 7).replace("us-east-1", "eu-west-1"));
         drive.pass(310_000);
         for _ in 0..50 {

@@ -496,8 +496,11 @@ impl Checker {
                     format!("{kind} {}ms after the last move, hold-down {hold_down}ms", signed - last.min(&signed));
                 return Err((Invariant::I7, text));
             }
-            // The lock-out began after the last move, or began to wait anew with it.
+            // The lock-out began after the last move, or began to wait anew with it. An ack ends it where it was typed,
+            // although it cannot be written yet.
+            let lifted = self.acks[n].max(self.tampered[n]) >= self.locked[n];
             if let Some((decided, _)) = moves.last()
+                && !lifted
                 && old.is_some_and(|v| v.mode == FenceMode::Locked)
                 && signed + slack < decided + LOCKED_OUT
             {
